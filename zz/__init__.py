@@ -1,0 +1,50 @@
+"""Zigzag Diffusion Sampling (Bai et al., ICLR 2025): the reference implementation, and its laboratory.
+
+Names are looked up when first used, so that commands which need no torch start without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "sample": "zz.sampling",
+    "Standard": "zz.diffusion.samplers",
+    "Zigzag": "zz.diffusion.samplers",
+    "EndToEnd": "zz.diffusion.samplers",
+    "Resampling": "zz.diffusion.samplers",
+    "GuidanceMatched": "zz.diffusion.samplers",
+    "DDIM": "zz.diffusion.solvers",
+    "EulerAncestral": "zz.diffusion.solvers",
+    "DPMpp2M": "zz.diffusion.solvers",
+    "NoisyInversion": "zz.diffusion.solvers",
+    "CFG": "zz.diffusion.guidance",
+    "Reflections": "zz.diffusion.theorems",
+    "Mixture": "zz.models.mixture",
+}
+
+if TYPE_CHECKING:
+    from zz.diffusion.guidance import CFG as CFG
+    from zz.diffusion.samplers import EndToEnd as EndToEnd
+    from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
+    from zz.diffusion.samplers import Resampling as Resampling
+    from zz.diffusion.samplers import Standard as Standard
+    from zz.diffusion.samplers import Zigzag as Zigzag
+    from zz.diffusion.solvers import DDIM as DDIM
+    from zz.diffusion.solvers import DPMpp2M as DPMpp2M
+    from zz.diffusion.solvers import EulerAncestral as EulerAncestral
+    from zz.diffusion.solvers import NoisyInversion as NoisyInversion
+    from zz.diffusion.theorems import Reflections as Reflections
+    from zz.models.mixture import Mixture as Mixture
+    from zz.sampling import sample as sample
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'zz' has no attribute {name!r}; it has {', '.join(sorted(_HOMES))}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,43 @@
+"""The border between a network and a sampler.
+
+One scale everywhere: gamma = 0 is unconditional, gamma = 1 conditional, above 1 extrapolates.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
+
+from zz.diffusion.prediction import Prediction
+from zz.diffusion.schedule import Node
+
+
+class Denoiser(Protocol):
+    """A network, seen as a function: one prediction a condition, in one batched pass."""
+
+    def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
+
+
+class Guided(Protocol):
+    """A denoiser with its prompts bound: all that a sampler ever sees."""
+
+    def __call__(self, x: Tensor, node: Node, gamma: float) -> Prediction: ...
+
+
+class Guidance(ABC):
+    """A way to make one prediction of several."""
+
+    version: ClassVar[int]  # raised when a fix moves numbers
+
+    @abstractmethod
+    def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:
+        """Bind the prompts' embeddings, one row an image, to a network."""
+
+    @abstractmethod
+    def rows(self, gamma: float) -> int:
+        """Network evaluations an image that one prediction at `gamma` takes."""
+
+    @property
+    @abstractmethod
+    def linear(self) -> bool:
+        """Whether the prediction is u + gamma * (c - u), so that scales add up."""

@@ -1,0 +1,56 @@
+"""Classifier-free guidance (Ho & Salimans 2022), written u + gamma * (c - u)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.prediction import Prediction, from_eps, from_v, from_x0
+
+
+@dataclass(frozen=True)
+class CFG(Guidance):
+    """Classifier-free guidance. It asks only for the branches that gamma needs: 0 and 1 need one, not two.
+
+    rescale:    phi of Lin et al. 2024 (Eqs. 14-16), in [0, 1]: how far the guided output is pulled back
+                to the standard deviation of the conditional one; 0 is plain guidance
+    rescale_on: the output that is rescaled: eps, v or x0. diffusers rescales whatever its network predicts.
+    """
+
+    rescale: float = 0.0
+    rescale_on: Literal["eps", "v", "x0"] = "eps"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rescale <= 1:
+            raise ValueError(f"guidance.rescale={self.rescale} lies outside 0..1")
+        if self.rescale_on not in ("eps", "v", "x0"):
+            raise ValueError(f"guidance.rescale_on={self.rescale_on!r} is not known; known are eps, v, x0")
+
+    def bind(self, net, cond, uncond):
+        def guided(x, node, gamma):
+            if gamma == 0 or gamma == 1:
+                (only,) = net(x, node, cond if gamma == 1 else uncond)
+                return only
+            u, c = net(x, node, uncond, cond)
+            mixed = u.lerp(c, gamma)
+            return self._rescaled(x, node, mixed, c) if self.rescale else mixed
+
+        return guided
+
+    def rows(self, gamma):
+        return 1 if gamma == 0 or gamma == 1 else 2
+
+    @property
+    def linear(self):
+        return self.rescale == 0
+
+    def _rescaled(self, x: Tensor, node, mixed: Prediction, cond: Prediction) -> Prediction:
+        read = {"eps": lambda p: p.eps, "x0": lambda p: p.x0, "v": lambda p: node.alpha * p.eps - node.sigma * p.x0}
+        back = {"eps": from_eps, "x0": from_x0, "v": from_v}[self.rescale_on]
+        output, wanted = read[self.rescale_on](mixed), read[self.rescale_on](cond)
+        over = tuple(range(1, x.ndim))  # per image
+        factor = wanted.std(over, keepdim=True) / output.std(over, keepdim=True)
+        plain = node._replace(v_at=None)  # mixed and cond are read where the latent is
+        return back(x, plain, output * (self.rescale * factor + 1 - self.rescale))

@@ -1,0 +1,118 @@
+"""What every sampler is, and the walk that it takes: latents moved between neighbouring nodes."""
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+from torch import Tensor
+
+from zz.diffusion.guidance.base import Guided
+from zz.diffusion.noise import Noise
+from zz.diffusion.schedule import Schedule
+from zz.diffusion.solvers.base import Past, Solver
+from zz.diffusion.trajectory import Leg, Probe, Step, silent
+
+Time = Literal["t", "s"]
+
+
+class Sampler(ABC):
+    """A way down a schedule. Frozen; without weights, prompts or a device."""
+
+    version: ClassVar[int]  # raised when a fix moves numbers
+    inverts: ClassVar[bool] = False  # whether it ever walks up by the solver
+
+    @abstractmethod
+    def sample(
+        self, denoise: Guided, x_T: Tensor, schedule: Schedule, solver: Solver, noise: Noise, probe: Probe = silent
+    ) -> Tensor:
+        """Carry `x_T` (B, C, H, W) from node 0 to node T; return x_0, same shape and dtype."""
+
+    @abstractmethod
+    def nfe(self, T: int) -> int:
+        """Guided predictions an image over T steps. Raises ValueError where T steps do not fit the fields."""
+
+    @abstractmethod
+    def resolve(self, T: int) -> "Sampler":
+        """The simplest sampler equal to this one over T steps, every default filled in: what a cell is keyed by."""
+
+
+class Walk:
+    """One trajectory. Each move asks for one guided prediction, tells the probe, and keeps the solver's history."""
+
+    def __init__(self, denoise: Guided, schedule: Schedule, solver: Solver, noise: Noise, probe: Probe) -> None:
+        self.denoise, self.nodes, self.solver, self.noise, self.probe = denoise, schedule.nodes, solver, noise, probe
+        self.T = schedule.T
+        self._past: dict[int, Past] = {}  # by step index: the last prediction made there on a way down
+        self._visits: Counter[tuple[int, Leg]] = Counter()
+
+    def down(self, x: Tensor, i: int, gamma: float) -> Tensor:
+        """From node i to the cleaner node i + 1: the zig."""
+        t, s = self.nodes[i], self.nodes[i + 1]
+        prediction = self.denoise(x, t, gamma)
+        past = self._past.get(i - 1) if i + 1 < self.T else None  # multistep solvers end in first order
+        y = self.solver.down(prediction, t, s, past, self._z(i, Leg.ZIG, x))
+        if self.solver.uses_past:
+            self._past[i] = Past(t, prediction)
+        self.probe(Step(i, Leg.ZIG, x, y, t, s, gamma, prediction, self.denoise))
+        return y
+
+    def up(
+        self, x: Tensor, i: int, gamma: float, network_time: Time = "t", v_at: Time = "t", shift: int = 0
+    ) -> Tensor:
+        """From node i + 1 back to the noisier node i: the zag (Eq. 4).
+
+        network_time: whether the network is told the time of node i (t) or of node i + 1 (s)
+        v_at:         the level at which a v-prediction is read
+        shift:        1 moves by the coefficients of the step below, which is the official code's inversion
+        """
+        t, s = self.nodes[i], self.nodes[i + 1]
+        source, target = self.nodes[i + 1 + shift], self.nodes[i + shift]
+        source = source.told((t if network_time == "t" else s).time, v_at=t if v_at == "t" else None)
+        prediction = self.denoise(x, source, gamma)
+        y = self.solver.up(prediction, source, target, self._past.get(i), self._z(i, Leg.ZAG, x))
+        self.probe(Step(i, Leg.ZAG, x, y, source, target, gamma, prediction, self.denoise))
+        return y
+
+    def renoise(self, x: Tensor, i: int) -> Tensor:
+        """From node i + 1 back to node i by fresh noise: q(x_t | x_s), with the ratio of the sampled grid."""
+        t, s = self.nodes[i], self.nodes[i + 1]
+        a = t.alpha / s.alpha
+        return a * x + math.sqrt(t.sigma**2 - (a * s.sigma) ** 2) * self._z(i, Leg.RENOISE, x)()
+
+    def _z(self, i: int, leg: Leg, x: Tensor) -> Callable[[], Tensor]:
+        """Fresh noise for the next move on this leg of step i: its round counts the moves made there so far."""
+        round = self._visits[i, leg]
+        self._visits[i, leg] += 1
+        return lambda: self.noise(i, leg, round).to(x)
+
+
+def check_count(name: str, value: int | None) -> None:
+    """Raise ValueError unless `value` is a whole number of at least 0, or None."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ValueError(f"{name}={value!r} must be a whole number of at least 0")
+
+
+def check_finite(name: str, value: float) -> None:
+    """Raise ValueError unless `value` is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} must be a finite number")
+
+
+def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    """Raise ValueError unless `value` is one of `known`."""
+    if value not in known:
+        raise ValueError(f"{name}={value!r} is not known; known are {', '.join(known)}")
+
+
+def check_reflections(lambda_: int | None, k: int, T: int, most: int, why: str) -> int:
+    """lambda with its default T - k filled in. Raises ValueError unless reflections of k nodes fit into T steps."""
+    if k > T:
+        raise ValueError(f"k={k} nodes back do not fit into steps={T}; lower k or raise steps")
+    lambda_ = T - k if lambda_ is None else lambda_
+    if lambda_ > most:
+        raise ValueError(
+            f"lambda={lambda_} is too many: at steps={T} and k={k} {why} allows 0..{most}; lower lambda or raise steps"
+        )
+    return lambda_

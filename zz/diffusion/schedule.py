@@ -1,0 +1,55 @@
+"""Noise schedules: the T + 1 noise levels that a sampler visits, noisy to clean.
+
+Every diffusion or flow model here is `x_t = alpha_t * x_0 + sigma_t * eps`. Numbers are Python floats
+(float64); a schedule knows neither tensors nor the network's training.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+
+class Node(NamedTuple):
+    """One noise level: where a latent lies, and the time that the network is told there."""
+
+    alpha: float  # scale of the clean latent, in [0, 1]
+    sigma: float  # scale of the noise, in [0, 1]
+    time: float  # what the network is told: a training timestep, fractions allowed
+    v_at: Optional["Node"] = None  # the level at which a v-prediction is read; None: this one
+
+    @property
+    def r(self) -> float:
+        """sigma / alpha, the noise-to-signal ratio; infinite where alpha is 0."""
+        return self.sigma / self.alpha if self.alpha > 0 else math.inf
+
+    def told(self, time: float, v_at: Optional["Node"] = None) -> "Node":
+        """The same noise level, with the network told another time."""
+        return Node(self.alpha, self.sigma, time, v_at)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Nodes 0..T, node 0 the noisiest and node T the cleanest. Refuses to run backwards."""
+
+    nodes: tuple[Node, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.nodes) < 2:
+            raise ValueError(f"a schedule has at least one step (two nodes), got {len(self.nodes)} nodes")
+        for t, s in zip(self.nodes, self.nodes[1:], strict=False):
+            if not s.r < t.r:
+                raise ValueError(
+                    f"a schedule runs from noisy to clean, but sigma/alpha goes from {t.r:.6g} (time {t.time:g}) "
+                    f"to {s.r:.6g} (time {s.time:g}); lower steps, or choose another schedule"
+                )
+
+    @property
+    def T(self) -> int:
+        """The number of steps."""
+        return len(self.nodes) - 1
+
+    def steps(self) -> Iterator[tuple[int, Node, Node]]:
+        """Yield `(i, t, s)` for i = 0..T-1: the step from the noisier node t to the cleaner node s."""
+        for i in range(self.T):
+            yield i, self.nodes[i], self.nodes[i + 1]

@@ -1,0 +1,80 @@
+"""Theorems 1-3 of Bai et al. 2025, measured along a trajectory rather than assumed.
+
+For one leg of a reflection, between the noisier node t and the cleaner node s, the exact identity is
+
+    x~_t = x_t + alpha_t * h_t * (eps_inv - eps_den),   h_t = sigma_t / alpha_t - sigma_s / alpha_s > 0
+
+(the paper's Eq. 22 prints the other sign, which its squares forgive), and eps_den - eps_inv = tau1 + tau2. The
+paper goes on from sum |tau|^2 >= |sum tau|^2, which does not hold in general; so both sums are reported.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zz.diffusion.schedule import Node
+from zz.diffusion.trajectory import Leg, Step
+
+
+class Reflected(NamedTuple):
+    """One leg up, measured. Per image, (B,), float64."""
+
+    i: int  # step index
+    tau1: Tensor  # |eps_gamma1(x_t) - eps_gamma2(x_t)|^2, the semantic term
+    tau2: Tensor  # |eps_gamma2(x_t) - eps_gamma2(x_s)|^2, the approximation error
+    gain: Tensor  # |alpha_t * h_t * (tau1 + tau2)|^2, this leg's share of Theorem 2's sum
+
+
+class Reflections:
+    """A probe for zigzag (Theorem 2) and end_to_end (Theorem 1). Its extra calls are not part of nfe.
+
+    legs:           one `Reflected` per leg up
+    delta:          (B,) sum over reflections of |x_t - x~_t|^2, measured on the latents: delta_ZSampling of
+                    Eq. 10, or delta_end2end of Eq. 9 where one reflection spans all steps
+    sum_of_squares: (B,) sum over legs of |d|^2, and
+    square_of_sum:  (B,) |sum over legs of d|^2, for d = alpha_top * h_t * (tau1 + tau2), the latent difference
+                    that a leg contributes at its reflection's noisiest node
+    """
+
+    def __init__(self) -> None:
+        self.legs: list[Reflected] = []
+        self.delta: Tensor = torch.zeros(())
+        self.sum_of_squares: Tensor = torch.zeros(())
+        self._sum: Tensor | None = None
+        self._descent: dict[int, Step] = {}
+        self._ascent: list[tuple[Node, Node, Tensor]] = []  # (t, s, tau1 + tau2) of the reflection under way
+
+    @property
+    def square_of_sum(self) -> Tensor:
+        return torch.zeros(()) if self._sum is None else _square(self._sum)
+
+    def __call__(self, step: Step) -> None:
+        if step.leg is Leg.ZIG:
+            if self._ascent:
+                self._close(step)
+            self._descent[step.i] = step
+        elif step.leg is Leg.ZAG:
+            down = self._descent[step.i]
+            t, s = down.source, down.target
+            weak = step.denoise(down.x, t, step.gamma).eps
+            tau1, tau2 = down.prediction.eps - weak, weak - step.prediction.eps
+            self._ascent.append((t, s, (tau1 + tau2).double()))
+            scale = t.sigma - t.alpha * s.r  # alpha_t * h_t, finite at alpha_t = 0
+            self.legs.append(Reflected(step.i, _square(tau1), _square(tau2), _square(scale * (tau1 + tau2))))
+
+    def _close(self, step: Step) -> None:
+        """A step down starts where the way up ended: `step.x` is x~ there."""
+        top = self._descent[step.i]
+        self.delta = self.delta + _square(top.x - step.x)
+        alpha = top.source.alpha
+        for t, s, tau in self._ascent:
+            at_top = t.sigma if t is top.source else alpha * t.r
+            d = (at_top - alpha * s.r) * tau
+            self.sum_of_squares = self.sum_of_squares + _square(d)
+            self._sum = d if self._sum is None else self._sum + d
+        self._ascent = []
+
+
+def _square(x: Tensor) -> Tensor:
+    return x.double().flatten(1).square().sum(1)

@@ -1,0 +1,1 @@
+"""Models: from prompts to conditions, from latents to predictions, from latents to pictures."""

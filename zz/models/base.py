@@ -1,0 +1,65 @@
+"""What a model is to the rest of the house. A description is free; weights live inside one `with`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zz.diffusion.curve import Curve
+from zz.diffusion.prediction import Prediction
+from zz.diffusion.schedule import Node
+from zz.diffusion.spacing import Spacing
+
+PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
+
+
+class Pipeline(ABC):
+    """An opened model: a `Denoiser` with what stands before and behind it."""
+
+    device: torch.device
+    curve: Curve  # the levels it was trained on
+    spacing: Spacing  # the nodes that its makers sample on
+
+    @abstractmethod
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """The latent's shape (C, h, w) for a picture of (height, width) pixels. Raises ValueError on a bad size."""
+
+    @abstractmethod
+    def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
+        """The conditions and the unconditional conditions, one row a prompt."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
+        """One prediction a condition, in one batched pass."""
+
+    @abstractmethod
+    def decode(self, x: Tensor) -> Tensor:
+        """Latents (B, C, h, w) to pictures (B, H, W, 3), uint8, on the CPU."""
+
+
+class Model(ABC):
+    """A description of a model: frozen, free to make and to pickle, without weights.
+
+    Its fields gamma1, steps, size and batch_size are what its makers recommend; they are not part of its identity.
+    """
+
+    name: str
+    gamma1: float
+    steps: int
+    size: tuple[int, int]  # (height, width) in pixels
+    batch_size: int
+
+    @abstractmethod
+    def identity(self) -> Mapping[str, Any]:
+        """What moves its numbers: plain values, for the cell's ledger."""
+
+    @abstractmethod
+    def check(self, size: tuple[int, int], prompts: Sequence[str]) -> None:
+        """Raise ValueError on what this model cannot do, before anything is loaded."""
+
+    @abstractmethod
+    def open(self, device: str = "cpu", precision: str = "32") -> AbstractContextManager[Pipeline]:
+        """Load the weights for as long as the `with` lasts."""

@@ -1,0 +1,146 @@
+"""The method for anyone's script: `zz.sample`. It knows no Hydra, no store and no cell."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from zz.diffusion.guidance import CFG, Guidance
+from zz.diffusion.noise import KeyedNoise, starting_noise
+from zz.diffusion.samplers import GuidanceMatched, Sampler, Zigzag
+from zz.diffusion.solvers import DDIM, Solver
+from zz.diffusion.spacing import Spacing
+from zz.diffusion.trajectory import Probe, silent
+from zz.models.base import Model, Pipeline
+
+
+def sample(
+    model: Model | Pipeline,
+    prompts: str | Sequence[str],
+    *,
+    sampler: Sampler | None = None,
+    steps: int = 50,
+    size: int | tuple[int, int] | None = None,
+    seeds: Sequence[int] | None = None,
+    negative_prompt: str | Sequence[str | None] | None = None,
+    solver: Solver | None = None,
+    guidance: Guidance | None = None,
+    schedule: Spacing | None = None,
+    initial_latents: Tensor | None = None,
+    output: Literal["image", "latent"] = "image",
+    batch_size: int | None = None,
+    device: str = "cpu",
+    probe: Probe = silent,
+) -> list[Image.Image] | Tensor:
+    """Sample one picture a prompt.
+
+    model:           a model's description, or one that is open already
+    prompts:         a prompt or a list of B
+    sampler:         zz.Zigzag() by default; also zz.Standard, zz.EndToEnd, zz.Resampling, ...
+    steps:           T
+    size:            pixels a side, or (height, width); the model's own by default
+    seeds:           B whole numbers; 0, 1, 2, ... by default
+    negative_prompt: one for all, or B; None is the model's null condition
+    schedule:        a spacing; the model's own by default
+    initial_latents: (B, C, h, w) in place of the starting noise
+    output:          `image` gives B PIL images, `latent` a tensor (B, C, h, w)
+    batch_size:      how many at once; all by default
+    probe:           called with every `Step`
+
+    Raises ValueError with the field, the value and the remedy.
+    """
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not texts:
+        raise ValueError("prompts is empty; give at least one")
+    seeds = list(range(len(texts))) if seeds is None else list(seeds)
+    negatives = [negative_prompt] * len(texts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
+    for name, values in (("seeds", seeds), ("negative_prompt", negatives), ("initial_latents", initial_latents)):
+        if values is not None and len(values) != len(texts):
+            raise ValueError(f"{name} has {len(values)} entries for {len(texts)} prompts; give one each")
+    if output not in ("image", "latent"):
+        raise ValueError(f"output={output!r} is not known; known are image, latent")
+    opened: AbstractContextManager[Pipeline]
+    if isinstance(model, Pipeline):
+        if size is None and initial_latents is None:
+            raise ValueError("size is needed with a model that is open already")
+        opened = nullcontext(model)
+    elif isinstance(model, Model):
+        size = model.size if size is None else size
+        model.check(pair(size), texts)
+        opened = model.open(device)
+    else:
+        raise TypeError(f"cannot sample from a {type(model).__name__}; give a zz model, such as zz.Mixture()")
+    width = batch_size or len(texts)
+    latents: list[Tensor] = []
+    images: list[Image.Image] = []
+    with opened as pipeline:
+        for start in range(0, len(texts), width):
+            part = slice(start, start + width)
+            x = draw(
+                pipeline,
+                texts[part],
+                seeds[part],
+                negatives[part],
+                sampler=sampler or Zigzag(),
+                solver=solver or DDIM(),
+                guidance=guidance or CFG(),
+                spacing=schedule or pipeline.spacing,
+                steps=steps,
+                size=pair(size) if size is not None else None,
+                x_T=None if initial_latents is None else initial_latents[part],
+                probe=probe,
+            )
+            if output == "latent":
+                latents.append(x)
+            else:
+                images += [Image.fromarray(picture.numpy()) for picture in pipeline.decode(x)]
+    return torch.cat(latents) if output == "latent" else images
+
+
+@torch.no_grad()
+def draw(
+    pipeline: Pipeline,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    negative_prompts: Sequence[str | None],
+    *,
+    sampler: Sampler,
+    solver: Solver,
+    guidance: Guidance,
+    spacing: Spacing,
+    steps: int,
+    size: tuple[int, int] | None,
+    x_T: Tensor | None = None,
+    probe: Probe = silent,
+) -> Tensor:
+    """One batch, from noise to latents (B, C, h, w): encode, noise, sample."""
+    check_pair(sampler, guidance)
+    shape = pipeline.shape(size) if x_T is None and size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
+    cond, uncond = pipeline.encode(prompts, negative_prompts)
+    start = starting_noise(seeds, shape) if x_T is None else x_T
+    return sampler.sample(
+        guidance.bind(pipeline, cond, uncond),
+        start.to(pipeline.device),
+        spacing.schedule(pipeline.curve, steps),
+        solver,
+        KeyedNoise(tuple(seeds), tuple(shape)),
+        probe,
+    )
+
+
+def check_pair(sampler: Sampler, guidance: Guidance) -> None:
+    """Raise ValueError on a sampler that does not go with a guidance."""
+    if isinstance(sampler, GuidanceMatched) and not guidance.linear:
+        raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
+
+
+def pair(size: Any) -> tuple[int, int]:
+    """(height, width) from an int or a pair."""
+    both = (size, size) if isinstance(size, int) else tuple(size)
+    if len(both) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in both):
+        raise ValueError(f"size={size!r} must be a whole number of pixels, or [height,width]")
+    return both
+
