@@ -12,7 +12,7 @@ from zz.diffusion.guidance import CFG, Guidance
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.samplers import GuidanceMatched, Sampler, Zigzag
 from zz.diffusion.solvers import DDIM, Solver
-from zz.diffusion.spacing import Spacing
+from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
 from zz.models.base import Model, Pipeline
 
@@ -87,7 +87,7 @@ def sample(
                 sampler=sampler or Zigzag(),
                 solver=solver or DDIM(),
                 guidance=guidance or CFG(),
-                spacing=schedule or pipeline.spacing,
+                spacing=schedule or Own(),
                 steps=steps,
                 size=pair(size) if size is not None else None,
                 x_T=None if initial_latents is None else initial_latents[part],
@@ -124,7 +124,7 @@ def draw(
     return sampler.sample(
         guidance.bind(pipeline, cond, uncond),
         start.to(pipeline.device),
-        spacing.schedule(pipeline.curve, steps),
+        spacing.bind(pipeline.spacing).schedule(pipeline.curve, steps),
         solver,
         KeyedNoise(tuple(seeds), tuple(shape)),
         probe,

@@ -7,7 +7,7 @@ says), so every spacing can be walked down and back up exactly.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from zz.diffusion.curve import Curve, Discrete, Flow, discrete
@@ -22,6 +22,21 @@ class Spacing(ABC):
     @abstractmethod
     def schedule(self, curve: Curve, T: int) -> Schedule:
         """The chain of nodes. Raises ValueError where T steps cannot be placed."""
+
+    def bind(self, own: "Spacing") -> "Spacing":
+        """This spacing, with `own` for the model's own wherever it stands in it."""
+        return self
+
+
+@dataclass(frozen=True)
+class Own(Spacing):
+    """The spacing that the model's makers sample on."""
+
+    def schedule(self, curve: Curve, T: int) -> Schedule:
+        raise ValueError("a model's own spacing is known to the model only; bind it first")
+
+    def bind(self, own: Spacing) -> Spacing:
+        return own
 
 
 @dataclass(frozen=True)
@@ -115,6 +130,9 @@ class Uniform(Spacing):
         first, last = nodes[0].time, nodes[-2].time
         times = [first + (last - first) * i / max(T - 1, 1) for i in range(T)]
         return Schedule((*(curve.node(t) for t in times), nodes[-1]))
+
+    def bind(self, own: Spacing) -> Spacing:
+        return replace(self, base=self.base.bind(own))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""What the commands share: Hydra, argv and the terminal. Nothing below knows them."""

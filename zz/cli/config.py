@@ -1,0 +1,128 @@
+"""Hydra at the edge: where conf/ is, how a config becomes objects, and what a person reads when it does not."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from zz.lab.store import StoreError
+
+
+# Hydra takes launchers only from the package hydra_plugins, wherever on sys.path its parts lie; ours is in here.
+sys.path.append(str(Path(__file__).resolve().parent / "plugins"))
+
+at_once: list[Callable[[Sequence[DictConfig]], None]] = []  # what the launcher hands a whole sweep to
+
+
+class Refusal(Exception):
+    """A message for a person: what is wrong, and what to do."""
+
+
+def conf_dir() -> str:
+    """conf/ as a wheel holds it (zz/conf), or as a checkout does (beside zz/)."""
+    package = Path(__file__).resolve().parent.parent
+    for path in (package / "conf", package.parent / "conf"):
+        if (path / "config.yaml").is_file():
+            return str(path)
+    raise Refusal(f"conf/ is neither in {package} nor beside it; install zz again")
+
+
+def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> int:
+    """Run a command under Hydra and return its exit code. `task` sees one config, or all of a sweep at once."""
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
+    codes: list[int] = []
+
+    def once(config: DictConfig) -> None:
+        codes.append(task([config]))
+
+    try:
+        at_once.append(lambda configs: codes.append(task(configs)))
+        hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
+        return max(codes, default=0)
+    except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException) as error:
+        if full:
+            raise
+        print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what is made is kept, the same command goes on from there", file=sys.stderr)  # noqa: T201
+        return 130
+    finally:
+        at_once.clear()
+        os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
+
+
+def build(node: Any) -> Any:
+    """Instantiate a config node; only `zz.*` may be a target. Raises ValueError as the object's maker did."""
+    for target in _targets(node):
+        if not target.startswith("zz."):
+            raise Refusal(f"_target_={target}: only zz.* is instantiated here")
+    try:
+        return hydra.utils.instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, ValueError | StoreError | Refusal):
+            raise cause from error
+        raise Refusal(str(error).split("full_key:")[0].strip()) from error
+
+
+def explain(error: Exception) -> str:
+    """An error as one message, with the nearest known name where a name is not known."""
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        known = [str(o) for o in error.options or []]
+        return f"{group}={option} is not known{_near(option, known)}; known are {', '.join(known)}"
+    if isinstance(error, ConfigCompositionException):
+        cause = error.__cause__
+        if found := re.search(r"Key '([^']+)' is not in struct", f"{cause}\n{error}"):
+            return _unknown_key(found[1], str(cause))
+        if found := re.search(r"Could not override '([^'@]+)'", str(error)):
+            return _unknown_key(found[1], str(cause or ""))
+        return f"{error} {cause or ''}".strip()
+    if isinstance(error, OmegaConfBaseException):
+        if "Missing mandatory value" in str(error):
+            return f"{error.full_key} is not set; set it with {error.full_key}=..."
+        return str(error).split("\n")[0]
+    return str(error)
+
+
+def _unknown_key(key: str, context: str) -> str:
+    first, *rest = key.split(".")
+    full = re.search(r"full_key: (\S+)", context)
+    known = _top_level()
+    if rest and first in known:
+        return f"{full[1] if full else key} is not a field of {first}; `--cfg job` shows those that are"
+    return f"{key} is not known{_near(key, known)}; known are {', '.join(known)}"
+
+
+def _top_level() -> list[str]:
+    root = Path(conf_dir())
+    groups = [p.name for p in root.iterdir() if p.is_dir() and p.name != "hydra"]
+    keys = [str(k) for k in OmegaConf.load(root / "config.yaml") if k not in ("defaults", "hydra")]
+    return sorted({*groups, *keys})
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _targets(node: Any) -> Iterator[str]:
+    if OmegaConf.is_dict(node):
+        for key, value in node.items():
+            if key == "_target_":
+                yield str(value)
+            else:
+                yield from _targets(value)
+    elif OmegaConf.is_list(node):
+        for value in node:
+            yield from _targets(value)

@@ -1,0 +1,155 @@
+"""What a person sees: the plan, the progress, the tables. Plain lines where there is no terminal."""
+
+import math
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from zz.lab.hooks import SlotDone
+from zz.lab.planner import Plan
+from zz.lab.results import CellRow, ComparisonRow
+from zz.lab.stats import Interval
+from zz.lab.store import Row
+from zz.scorers.base import Scorer
+
+WIDTH = 140  # of tables where there is no terminal to ask
+
+
+def console() -> Console:
+    """The terminal, or plain text of a fixed width for files and pipes."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def show_plan(out: Console, plan: Plan) -> None:
+    """Cells, images, guided predictions and network rows, before anything is done."""
+    n = len(plan.jobs)
+    merged = f", {n} distinct" if n != plan.asked else ""
+    cells = f"{plan.asked} cell{'s' if plan.asked != 1 else ''} asked for{merged}"
+    for path in plan.broken:
+        out.print(f"[yellow]not a whole picture, made again:[/] {path}", soft_wrap=True)
+    out.print(f"[bold]plan[/]  {cells}; {plan.images:,} images to make, {plan.there:,} there already")
+    if plan.images:
+        out.print(f"      {plan.predictions:,} guided predictions, {plan.rows:,} network rows")
+
+
+class Bar:
+    """One progress bar with images/s and ETA; a line every tenth of the way where there is no terminal."""
+
+    def __init__(self, out: Console, total: int, what: str) -> None:
+        self.out, self.total, self.what, self.done = out, total, what, 0
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[now]}", style="dim"),
+            console=out,
+            disable=not out.is_terminal or not total,
+        )
+        self.task = self.progress.add_task(what, total=total, speed="", now="")
+
+    def __enter__(self) -> "Bar":
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def add(self, n: int, now: str = "") -> None:
+        """`n` more are done."""
+        before, self.done = self.done, self.done + n
+        task = self.progress.tasks[0]
+        speed = f"{task.speed:.1f} {self.what}/s" if task.speed else ""
+        self.progress.update(self.task, advance=n, speed=speed, now=now)
+        if not self.out.is_terminal and self.done * 10 // self.total > before * 10 // self.total:
+            elapsed = task.elapsed or math.inf
+            left = elapsed / self.done * (self.total - self.done)
+            self.out.print(
+                f"{self.done:>6}/{self.total} {self.what}  {self.done / elapsed:.1f} {self.what}/s  ETA {left:.0f} s"
+            )
+
+    def slot(self, done: SlotDone) -> None:
+        """A slot is done."""
+        self.add(len(done.indices), done.cell.title)
+
+
+def show_cells(out: Console, rows: Sequence[CellRow], scorers: Sequence[Scorer]) -> None:
+    """The table of cells: what each costs and scores."""
+    table = Table(title="cells", title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
+    table.add_column("cell", no_wrap=True)
+    table.add_column("key", style="dim", no_wrap=True)
+    for name in ("images", "predictions", "rows"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for scorer in scorers:
+        arrow = "↑" if scorer.higher_is_better else "↓"
+        table.add_column(f"{scorer.name} {arrow} [{scorer.unit}], mean and 95 %", justify="right")
+    for row in rows:
+        cost = row.job.cost
+        counts = (f"{row.images}/{row.job.wanted}", str(cost.predictions), str(cost.rows))
+        table.add_row(row.job.cell.title, row.job.cell.key, *counts, *(number(row.means[s.name]) for s in scorers))
+    out.print(table)
+
+
+def show_comparisons(out: Console, rows: Sequence[ComparisonRow]) -> None:
+    """The table of winning rates, paired by prompt and seed."""
+    if not rows:
+        return
+    table = Table(title="against controls, paired", title_justify="left", title_style="bold", show_edge=False)
+    for name in ("cell", "control", "score"):
+        table.add_column(name, no_wrap=name != "control")
+    for name in ("win/tie/loss", "winning rate, 95 %", "mean difference, 95 %", "sign test p"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        w = row.winning
+        rate = Interval(*(100 * x for x in w.rate))
+        control = f"{row.control}, T={row.against.steps}"
+        table.add_row(
+            row.job.cell.title,
+            control,
+            row.scorer,
+            f"{w.win}/{w.tie}/{w.loss}",
+            f"{rate.value:.0f} % [{rate.low:.0f}, {rate.high:.0f}]",
+            number(w.difference),
+            f"{w.p:.2g}",
+        )
+    out.print(table)
+
+
+def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
+    """The list of cells."""
+    if not rows:
+        out.print(f"no cells in {root}")
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("key", style="dim", no_wrap=True)
+    for name in ("model", "dataset", "cell"):
+        table.add_column(name)
+    for name in ("images", "complete", "scores"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        done = f"{100 * row.images / row.prompts:.0f} %" if row.prompts else ""
+        scores = ", ".join(f"{name.rpartition('-')[0]} {n}" for name, n in row.scores.items())
+        table.add_row(
+            row.cell.key, row.model, row.dataset, row.cell.title, f"{row.images}/{row.prompts}", done, scores
+        )
+    out.print(table)
+    out.print(f"{len(rows)} cells in {root}", soft_wrap=True)
+
+
+def number(x: Interval) -> str:
+    """An estimate with its interval, in as many digits as its width deserves."""
+    if math.isnan(x.value):
+        return "-"
+    half = x.high - x.value
+    digits = 2 if not math.isfinite(half) or half <= 0 else max(0, 1 - math.floor(math.log10(half)))
+    if math.isinf(half):
+        return f"{x.value:.{digits}f}"
+    return f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"
+

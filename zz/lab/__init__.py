@@ -1,0 +1,1 @@
+"""The laboratory: what has been made, what is missing, and how to make it."""

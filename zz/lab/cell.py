@@ -1,0 +1,69 @@
+"""A cell: one way of making pictures for one prompt set, known by what the pictures are of.
+
+Its ledger is a whitelist of everything that moves numbers. Devices, workers, batch sizes, paths and limits are
+not in it, so they can neither split nor orphan results. It knows no torch.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cached_property
+from typing import Any
+
+FORMAT = 1  # raised when the same ledger comes to mean other pictures
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. `ledger` holds plain values only: None, bools, numbers, strings, lists and mappings."""
+
+    ledger: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, **parts: Any) -> "Cell":
+        """From objects: frozen dataclasses become their class name, version and fields."""
+        return cls({"format": FORMAT} | {name: plain(part) for name, part in parts.items()})
+
+    @cached_property
+    def key(self) -> str:
+        """16 hex digits of the ledger's SHA-256."""
+        text = json.dumps(self.ledger, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def title(self) -> str:
+        """The cell in a few words."""
+        sampler = dict(self.ledger["sampler"])
+        name = sampler.pop("is")
+        shown = [f"{k.rstrip('_')}={v}" for k, v in sampler.items() if k != "version" and not _usual(k, v)]
+        return " ".join([name, *shown, f"T={self.ledger['steps']}"])
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cell) and other.key == self.key
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON would hold it: whole floats become ints (gamma2=0 is gamma2=0.0), long tuples their digest."""
+    if is_dataclass(value) and not isinstance(value, type):
+        version = getattr(type(value), "version", None)
+        named = {"is": type(value).__name__} | ({} if version is None else {"version": version})
+        return named | {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        if len(value) > 64:
+            return "sha256:" + hashlib.sha256(json.dumps([plain(v) for v in value]).encode()).hexdigest()[:16]
+        return [plain(v) for v in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"a cell's ledger holds plain values, not a {type(value).__name__}")
+
+
+def _usual(field: str, value: Any) -> bool:
+    return {"k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}.get(field) == value

@@ -1,0 +1,58 @@
+"""Windows on a run: they are told what happens, and the run does not depend on them."""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from zz.lab.cell import Cell
+from zz.lab.planner import Plan
+
+
+class SlotDone(NamedTuple):
+    """One batch of pictures, made and written."""
+
+    cell: Cell
+    indices: tuple[int, ...]  # the pictures written
+    seconds: float
+    predictions: int  # guided predictions an image, counted
+    rows: int  # network rows an image, counted
+    device: str
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The window that nobody looks through. Others override what they want to hear of."""
+
+    def on_start(self, plan: Plan) -> None:
+        """Before the first slot."""
+
+    def on_slot(self, done: SlotDone) -> None:
+        """After each slot, in the parent process."""
+
+    def on_end(self, made: int, missing: int) -> None:
+        """After the last slot, however it ended."""
+
+
+@dataclass(frozen=True)
+class EventLog(Hooks):
+    """One JSON line an event.
+
+    path: the file, appended to
+    """
+
+    path: str = "events.jsonl"
+
+    def on_start(self, plan: Plan) -> None:
+        self._write("start", asked=plan.asked, cells=[j.cell.key for j in plan.jobs], images=plan.images)
+
+    def on_slot(self, done: SlotDone) -> None:
+        self._write("slot", cell=done.cell.key, indices=done.indices, seconds=done.seconds, device=done.device)
+
+    def on_end(self, made: int, missing: int) -> None:
+        self._write("end", made=made, missing=missing)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        with Path(self.path).open("a", encoding="utf-8") as f:
+            f.write(json.dumps({"time": time.time(), "event": event, **fields}) + "\n")

@@ -1,0 +1,146 @@
+"""From what was asked for to what has to be done: jobs, their controls, and what they cost. Runs nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from zz.diffusion.curve import discrete
+from zz.diffusion.guidance import Guidance
+from zz.diffusion.samplers import GuidanceMatched, Sampler, Standard, Zigzag
+from zz.diffusion.samplers.controls import Cost, compute_matched, cost
+from zz.diffusion.solvers import Solver
+from zz.diffusion.spacing import LogUniform, Spacing, Uniform
+from zz.lab.cell import Cell
+from zz.lab.store import Store
+from zz.models.base import Model
+from zz.sampling import check_pair
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell, and all that it takes to make it. Plain enough to be sent to another process.
+
+    prompts: the whole prompt set
+    wanted:  how many of them, from the first, are asked for
+    """
+
+    model: Model
+    sampler: Sampler
+    solver: Solver
+    guidance: Guidance
+    spacing: Spacing
+    steps: int
+    size: tuple[int, int]
+    seed: int
+    negative_prompt: str | None
+    precision: str
+    dataset: str
+    digest: str
+    prompts: tuple[str, ...]
+    wanted: int
+
+    @classmethod
+    def of(cls, sampler: Sampler, solver: Solver, steps: int, **fields: object) -> "Job":
+        """A job reduced to its simplest form, so that equal pictures have equal cells.
+
+        Raises ValueError where the fields do not fit together.
+        """
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+            raise ValueError(f"steps={steps!r} must be a whole number of at least 1")
+        sampler = sampler.resolve(steps)
+        job = cls(sampler=sampler, solver=solver if sampler.inverts else solver.plain, steps=steps, **fields)  # type: ignore[arg-type]
+        check_pair(job.sampler, job.guidance)
+        job.model.check(job.size, job.prompts[: job.wanted])
+        if job.negative_prompt is not None:
+            job.model.check(job.size, [job.negative_prompt])
+        return job
+
+    @cached_property
+    def cell(self) -> Cell:
+        """The ledger of everything that moves this job's numbers."""
+        return Cell.of(
+            model={"is": type(self.model).__name__} | dict(self.model.identity()),
+            sampler=self.sampler,
+            solver=self.solver,
+            guidance=self.guidance,
+            schedule=self.spacing,
+            steps=self.steps,
+            size=self.size,
+            seed=self.seed,
+            negative_prompt=self.negative_prompt,
+            precision=self.precision,
+            dataset=self.digest,
+        )
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Guided predictions and network rows an image."""
+        return cost(self.sampler, self.guidance, LogUniform().schedule(_CURVE, self.steps))
+
+    def controls(self) -> dict[str, "Job"]:
+        """What this job should be compared with, by name; none for standard sampling and the controls themselves."""
+        if isinstance(self.sampler, Standard | GuidanceMatched):
+            return {}
+        gamma1: float = getattr(self.sampler, "gamma1")  # noqa: B009  every sampler here has one
+        standard = Standard(gamma1)
+        found = {"standard": self._like(standard, self.steps, self.spacing)}
+        if isinstance(self.sampler, Zigzag) and self.guidance.linear:
+            z = self.sampler
+            matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, z.k, z.rounds)
+            found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
+        steps = compute_matched(self.cost, self.guidance, gamma1)
+        stretched = Uniform(self.spacing, self.steps)
+        found["compute_matched (predictions)"] = self._like(standard, steps.by_predictions, stretched)
+        if steps.by_rows != steps.by_predictions:
+            found["compute_matched (rows)"] = self._like(standard, steps.by_rows, stretched)
+        return found
+
+    def _like(self, sampler: Sampler, steps: int, spacing: Spacing) -> "Job":
+        sampler = sampler.resolve(steps)
+        return replace(self, sampler=sampler, solver=self.solver.plain, steps=steps, spacing=spacing)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Distinct jobs, in the order they were first asked for, and what they lack."""
+
+    asked: int
+    jobs: tuple[Job, ...]
+    missing: tuple[int, ...]  # pictures, by job
+    broken: tuple[str, ...]  # pictures that are there but not whole
+
+    @property
+    def images(self) -> int:
+        return sum(self.missing)
+
+    @property
+    def there(self) -> int:
+        return sum(job.wanted for job in self.jobs) - self.images
+
+    @property
+    def predictions(self) -> int:
+        return sum(n * job.cost.predictions for n, job in zip(self.missing, self.jobs, strict=True))
+
+    @property
+    def rows(self) -> int:
+        return sum(n * job.cost.rows for n, job in zip(self.missing, self.jobs, strict=True))
+
+
+def plan(jobs: Sequence[Job], store: Store) -> Plan:
+    """Merge equal cells and look up what is already done."""
+    distinct = merged(jobs)
+    lacks = [store.missing(job.cell, range(job.wanted)) for job in distinct]
+    broken = [str(store.image_path(job.cell, i)) for job, m in zip(distinct, lacks, strict=True) for i in m.broken]
+    return Plan(len(jobs), tuple(distinct), tuple(len(m.indices) for m in lacks), tuple(broken))
+
+
+def merged(jobs: Iterable[Job]) -> list[Job]:
+    """One job a cell, the one that wants the most prompts, in the order the cells first appear."""
+    found: dict[str, Job] = {}
+    for job in jobs:
+        known = found.get(job.cell.key)
+        found[job.cell.key] = job if known is None or job.wanted > known.wanted else known
+    return list(found.values())
+
+
+_CURVE = discrete()  # gammas, and so costs, do not depend on the noise levels but for guidance_matched with k > 1

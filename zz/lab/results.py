@@ -1,0 +1,67 @@
+"""From scores in the store to rows: each cell's means, and each comparison that its controls allow."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from zz.lab.planner import Job
+from zz.lab.scoring import identity
+from zz.lab.stats import Interval, Winning, mean, winning
+from zz.lab.store import Store
+from zz.scorers.base import Scorer
+
+
+class CellRow(NamedTuple):
+    """One cell's line."""
+
+    job: Job
+    images: int  # of job.wanted
+    means: dict[str, Interval]  # scorer name -> mean over the prompts asked for
+
+
+class ComparisonRow(NamedTuple):
+    """One cell against one of its controls."""
+
+    job: Job
+    control: str
+    against: Job
+    scorer: str
+    winning: Winning
+
+
+def cell_rows(jobs: Sequence[Job], scorers: Sequence[Scorer], store: Store) -> list[CellRow]:
+    """One row a cell."""
+    rows = []
+    for job in jobs:
+        images = sum(i < job.wanted for i in store.images(job.cell))
+        means = {s.name: mean(list(_scores(job, s, store).values())) for s in scorers}
+        rows.append(CellRow(job, images, means))
+    return rows
+
+
+def comparison_rows(jobs: Sequence[Job], scorers: Sequence[Scorer], store: Store) -> list[ComparisonRow]:
+    """Each job against each control of its own that the store has scores of, over the prompts asked for."""
+    rows = []
+    for job in jobs:
+        for name, control in job.controls().items():
+            for scorer in scorers:
+                ours, theirs = _scores(job, scorer, store), _scores(control, scorer, store)
+                if ours.keys() & theirs.keys():
+                    rows.append(
+                        ComparisonRow(job, name, control, scorer.name, winning(ours, theirs, scorer.higher_is_better))
+                    )
+    return rows
+
+
+def columns(jobs: Sequence[Job], store: Store) -> list[tuple[str, Job]]:
+    """What a contact sheet shows side by side: each job's standard sampling, if it is there, before the job."""
+    shown: dict[str, tuple[str, Job]] = {}
+    for job in jobs:
+        standard = job.controls().get("standard")
+        for one in (standard, job):
+            if one is not None and store.images(one.cell):
+                shown.setdefault(one.cell.key, (one.cell.title, one))
+    return list(shown.values())
+
+
+def _scores(job: Job, scorer: Scorer, store: Store) -> Mapping[int, float]:
+    return {i: s for i, s in store.scores(job.cell, identity(scorer)).items() if i < job.wanted}

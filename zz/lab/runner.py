@@ -1,0 +1,263 @@
+"""The runner: takes the slots of what is missing, on one device or several.
+
+The unit of work is a slot: `batch_size` consecutive prompts, with borders at multiples of batch_size from
+prompt 0. A slot is always sampled at its full width (a short one is padded), so that at equal batch size and
+device a picture is the same file whatever was interrupted and however many workers took part.
+"""
+
+import multiprocessing as mp
+import os
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from PIL import Image
+
+from zz.diffusion.trajectory import Meter
+from zz.lab.hooks import SlotDone
+from zz.lab.planner import Job
+from zz.lab.store import Store, StoreError
+from zz.models.base import PRECISIONS, Pipeline
+from zz.sampling import draw
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Prompts start..start + width of one job, of which `indices` are to be written."""
+
+    job: Job
+    start: int
+    width: int
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """
+    devices:    auto: every GPU, or one CPU worker; N workers, on GPUs where there are any; cpu: one CPU worker
+    batch_size: auto: what the model recommends; or N. The first one that a cell was made with governs it.
+    precision:  32, 16 or bf16; part of the cell
+    threads:    CPU threads a worker, the same for any number of workers
+    """
+
+    devices: str | int = "auto"
+    batch_size: str | int = "auto"
+    precision: str = "32"
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", str(self.precision))
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"runner.precision={self.precision} is not known; known are {', '.join(PRECISIONS)}")
+        for name, word in (("devices", ("auto", "cpu")), ("batch_size", ("auto",)), ("threads", ())):
+            value = getattr(self, name)
+            if value not in word and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                known = ", ".join([*word, "a whole number of at least 1"])
+                raise ValueError(f"runner.{name}={value!r} is not known; known are {known}")
+
+    def run(
+        self, jobs: Sequence[Job], store: Store, tell: Callable[[SlotDone], None], say: Callable[[str], None]
+    ) -> int:
+        """Make what is missing; return how many pictures still are. `say` hears what a person should know.
+
+        Raises what the work raises if there is one worker; with several, the others go on, and what a dead one
+        left is taken up once more.
+        """
+        ledgers = {job.cell.key: _Ledger(job, store) for job in jobs}
+        places = self._places()
+
+        def told(done: SlotDone) -> None:
+            ledgers[done.cell.key].add(done)
+            tell(done)
+
+        try:
+            slots = self._slots(jobs, store, say)
+            if len(places) == 1:
+                with _threads(self.threads):
+                    for done in work(slots, store, places[0], self.precision):
+                        told(done)
+            else:
+                for attempt in (1, 2):
+                    if slots:
+                        self._spread(slots, store, places, told, say)
+                        slots = self._slots(jobs, store, lambda text: None)
+                        if slots and attempt == 1:
+                            say("some pictures are still missing; trying them once more")
+        finally:
+            for ledger in ledgers.values():
+                ledger.close()
+        return sum(len(store.missing(job.cell, range(job.wanted)).indices) for job in jobs)
+
+    def _places(self) -> list[str]:
+        gpus = torch.cuda.device_count() if self.devices != "cpu" else 0
+        if self.devices in ("auto", "cpu"):
+            return [f"cuda:{i}" for i in range(gpus)] or ["cpu"]
+        n = int(self.devices)
+        if gpus and n > gpus:
+            raise ValueError(f"runner.devices={n}, but there are {gpus} GPUs; choose at most {gpus}, or cpu")
+        return [f"cuda:{i}" if gpus else "cpu" for i in range(n)]
+
+    def _slots(self, jobs: Sequence[Job], store: Store, say: Callable[[str], None]) -> list[Slot]:
+        slots = []
+        for job in jobs:
+            asked = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
+            missing = store.missing(job.cell, range(job.wanted)).indices
+            if not missing:
+                continue
+            about = {"model": job.model.name, "dataset": job.dataset}
+            width = store.begin(job.cell, len(job.prompts), asked, about)
+            if width != asked and self.batch_size != "auto":
+                say(f"cell {job.cell.key} was begun with batch size {width}, which governs it; {asked} is not used")
+            for start in sorted({i // width * width for i in missing}):
+                mine = tuple(i for i in missing if start <= i < start + width)
+                slots.append(Slot(job, start, width, mine))
+        return slots
+
+    def _spread(
+        self,
+        slots: list[Slot],
+        store: Store,
+        places: list[str],
+        tell: Callable[[SlotDone], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """One spawned process a place; slots are shared out by stride."""
+        context = mp.get_context("spawn")
+        workers: dict[Connection, BaseProcess] = {}
+        for rank, place in enumerate(places[: len(slots)]):
+            here, there = context.Pipe(duplex=False)
+            args = (there, slots[rank :: len(places)], store, place, self.precision, self.threads)
+            process = context.Process(target=_worker, args=args, daemon=True, name=f"worker {rank} on {place}")
+            process.start()
+            there.close()
+            workers[here] = process
+        try:
+            while workers:
+                for pipe in wait(list(workers)):
+                    assert isinstance(pipe, Connection)
+                    try:
+                        message = pipe.recv()
+                    except (EOFError, OSError):
+                        process = workers.pop(pipe)
+                        process.join()
+                        if process.exitcode:
+                            say(f"{process.name} died with exit code {process.exitcode}; the others go on")
+                        continue
+                    if isinstance(message, SlotDone):
+                        tell(message)
+                    else:
+                        say(f"{workers[pipe].name}: {message}")
+        finally:
+            for process in workers.values():
+                process.terminate()
+                process.join()
+
+
+def work(slots: Sequence[Slot], store: Store, device: str, precision: str) -> Iterator[SlotDone]:
+    """Make slots, one by one; each model is opened once."""
+    models = list({slot.job.model: None for slot in slots})
+    for model in models:
+        with model.open(device, precision) as pipeline:
+            for slot in slots:
+                if slot.job.model == model:
+                    yield _make(slot, pipeline, store, device)
+
+
+def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone:
+    job, start = slot.job, time.perf_counter()
+    inside = [min(i, job.wanted - 1) for i in range(slot.start, slot.start + slot.width)]  # padded by its last prompt
+    meter = Meter(job.guidance.rows)
+    x = draw(
+        pipeline,
+        [job.prompts[i] for i in inside],
+        [job.seed + i for i in inside],
+        [job.negative_prompt] * slot.width,
+        sampler=job.sampler,
+        solver=job.solver,
+        guidance=job.guidance,
+        spacing=job.spacing,
+        steps=job.steps,
+        size=job.size,
+        probe=meter,
+    )
+    pictures = pipeline.decode(x)
+    for i in slot.indices:
+        image = Image.fromarray(pictures[i - slot.start].numpy())
+        store.put_image(job.cell, i, image, job.prompts[i], job.seed + i)
+    seconds = time.perf_counter() - start
+    return SlotDone(job.cell, slot.indices, seconds, meter.predictions, meter.rows, device)
+
+
+def _worker(pipe: Connection, slots: list[Slot], store: Store, device: str, precision: str, threads: int) -> None:
+    """A spawned process. The parent hears of every slot, or of the one error that ended it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    torch.set_num_threads(threads)
+    try:
+        for done in work(slots, store, device, precision):
+            pipe.send(done)
+    except BrokenPipeError:
+        raise SystemExit(1) from None  # the parent is gone
+    except (ValueError, StoreError, RuntimeError, OSError) as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+        raise SystemExit(1) from None
+
+
+@dataclass
+class _Ledger:
+    """The sidecar of one cell in one run: what varies between runs."""
+
+    job: Job
+    store: Store
+    started: float = field(default_factory=time.time)
+    slots: list[SlotDone] = field(default_factory=list)
+
+    def add(self, done: SlotDone) -> None:
+        self.slots.append(done)
+
+    def close(self) -> None:
+        if not self.slots:
+            return
+        images = sorted(i for slot in self.slots for i in slot.indices)
+        record: dict[str, Any] = {
+            "started": self.started,
+            "ended": time.time(),
+            "images": images,
+            "batch_size": self.store.width(self.job.cell),
+            "slot_seconds": sum(slot.seconds for slot in self.slots),
+            "predictions_per_image": self.slots[0].predictions,
+            "rows_per_image": self.slots[0].rows,
+            "devices": sorted({slot.device for slot in self.slots}),
+            "host": platform.node(),
+            "python": platform.python_version(),
+            "packages": {name: _version(name) for name in ("zz", "torch", "diffusers", "transformers", "pillow")},
+            "pid": os.getpid(),
+        }
+        try:
+            self.store.put_run(self.job.cell, record)
+        except StoreError:
+            pass  # a full disk must not hide the error that filled it; the pictures are what counts
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,56 @@
+"""The scoring pass: adds numbers to pictures that exist, and never makes a picture."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from zz.lab.cell import Cell, plain
+from zz.lab.planner import Job
+from zz.lab.store import Store, StoreError
+from zz.scorers.base import Scorer
+
+BATCH = 64
+
+
+class Scored(NamedTuple):
+    """What a scoring pass did."""
+
+    scores: int
+    unreadable: tuple[str, ...]  # pictures that are there but cannot be read
+
+
+def identity(scorer: Scorer) -> str:
+    """A scorer's name, and 8 hex digits of its version and settings: scores of two versions never mix."""
+    return f"{scorer.name}-{Cell(_settings(scorer)).key[:8]}"
+
+
+def score(
+    jobs: Sequence[Job], scorers: Sequence[Scorer], store: Store, device: str, tell: Callable[[int], None]
+) -> Scored:
+    """Score what has no score yet; `tell` hears how many more pictures are scored."""
+    made, unreadable = 0, []
+    for scorer in scorers:
+        name = identity(scorer)
+        todo = [
+            sorted({i for i in store.images(job.cell) if i < job.wanted} - store.scores(job.cell, name).keys())
+            for job in jobs
+        ]
+        if not any(todo):
+            continue
+        with scorer.open(device) as score_images:
+            for job, indices in zip(jobs, todo, strict=True):
+                for start in range(0, len(indices), BATCH):
+                    images = {}
+                    for i in indices[start : start + BATCH]:
+                        try:
+                            images[i] = store.image(job.cell, i)
+                        except StoreError as error:
+                            unreadable.append(str(error))
+                    values = score_images(list(images.values()), [job.prompts[i] for i in images])
+                    store.put_scores(job.cell, name, _settings(scorer), dict(zip(images, values, strict=True)))
+                    made += len(images)
+                    tell(len(images))
+    return Scored(made, tuple(unreadable))
+
+
+def _settings(scorer: Scorer) -> dict[str, object]:
+    return {"name": scorer.name, "version": scorer.version, "settings": plain(scorer.settings())}

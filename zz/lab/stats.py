@@ -1,0 +1,63 @@
+"""Many numbers and one number: means, shares and paired winning rates, each with its 95 % interval."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+TIE = 1e-6  # scores this close are a tie, which counts one half for each side
+
+
+class Interval(NamedTuple):
+    """An estimate and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Winning(NamedTuple):
+    """A paired comparison over the prompts that both sides have."""
+
+    n: int
+    win: int
+    tie: int
+    loss: int
+    rate: Interval  # (win + tie / 2) / n
+    difference: Interval  # mean paired difference, ours - theirs
+    p: float  # two-sided sign test over wins and losses
+
+
+def mean(values: Sequence[float]) -> Interval:
+    """The mean with Student's interval; unbounded for fewer than two values."""
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) == 0:
+        return Interval(math.nan, math.nan, math.nan)
+    if len(x) == 1:
+        return Interval(float(x[0]), -math.inf, math.inf)
+    half = float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half)
+
+
+def share(successes: float, n: int) -> Interval:
+    """A share with Wilson's score interval (1927)."""
+    if n == 0:
+        return Interval(math.nan, 0.0, 1.0)
+    z = float(stats.norm.ppf(0.975))
+    p, z2 = successes / n, z * z
+    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return Interval(p, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def winning(ours: Mapping[int, float], theirs: Mapping[int, float], higher_is_better: bool = True) -> Winning:
+    """How often ours beats theirs on the same prompt and seed. Ties count one half."""
+    both = sorted(ours.keys() & theirs.keys())
+    d = np.array([ours[i] - theirs[i] for i in both]) * (1 if higher_is_better else -1)
+    win, loss = int((d > TIE).sum()), int((d < -TIE).sum())
+    tie = len(both) - win - loss
+    p = float(stats.binomtest(win, win + loss).pvalue) if win + loss else 1.0
+    plain = mean(d if higher_is_better else -d)
+    return Winning(len(both), win, tie, loss, share(win + tie / 2, len(both)), plain, p)

@@ -1,0 +1,1 @@
+"""Scorers: from an image and its prompt to a number."""

@@ -1,0 +1,27 @@
+"""What a scorer is to the rest of the house."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from PIL import Image
+
+Score = Callable[[Sequence[Image.Image], Sequence[str]], list[float]]
+
+
+class Scorer(ABC):
+    """A description of a metric: frozen, free to make and to pickle. Its fields and version are its identity."""
+
+    name: str
+    version: ClassVar[int]  # raised when a fix moves numbers
+    unit: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+
+    @abstractmethod
+    def open(self, device: str = "cpu") -> AbstractContextManager[Score]:
+        """Load what it needs for as long as the `with` lasts."""
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, Any]:
+        """What moves its numbers, as plain values."""
