@@ -10,8 +10,7 @@ from zz.cli.config import Refusal, build, command
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job, merged, plan
 from zz.lab.results import cell_rows, columns, comparison_rows
-from zz.lab.runner import Runner
-from zz.lab.scoring import score
+from zz.lab.scoring import score, unscored
 from zz.lab.sheet import contact_sheet
 from zz.lab.store import Store
 from zz.sampling import pair
@@ -21,14 +20,16 @@ def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = terminal.console()
     first = configs[0]
+    for name in ("store", "logger", "runner.devices", "runner.batch_size", "runner.threads"):
+        if any(OmegaConf.select(c, name) != OmegaConf.select(first, name) for c in configs):
+            raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
     store, runner, hooks = Store(str(first.store)), build(first.runner), build(first.logger)
-    jobs = [job_of(config, runner) for config in configs]
-    scorers = list({s.name: s for c in configs for s in build(c.get("scorers") or {}).values()}.values())
+    jobs = [job_of(config) for config in configs]
     asked = list(jobs)
-    if any(bool(c.controls) for c in configs):
-        asked += [control for job in merged(jobs) for control in job.controls().values()]
+    for config, job in zip(configs, jobs, strict=True):
+        asked += job.controls().values() if config.controls else []
     store.check_writable()
-    planned = plan(asked, store)
+    planned = plan(asked, len(jobs), store)
     terminal.show_plan(out, planned)
     hooks.on_start(planned)
     missing = planned.images
@@ -41,14 +42,15 @@ def run(configs: Sequence[DictConfig]) -> int:
                     hooks.on_slot(done)
 
                 missing = runner.run(planned.jobs, store, tell, lambda text: out.print(f"[yellow]{text}[/]"))
-        with terminal.Bar(out, sum(job.wanted for job in planned.jobs) * len(scorers), "scores") as bar:
-            scored = score(planned.jobs, scorers, store, "cpu", bar.add)
+        todo = unscored(planned.jobs, store)
+        with terminal.Bar(out, sum(len(i) for work in todo.values() for _, i in work), "scores") as bar:
+            scored = score(todo, store, "cpu", bar.add)
     finally:
         hooks.on_end(planned.images - missing, missing)
     for problem in scored.unreadable:
         out.print(f"[red]{problem}[/]", soft_wrap=True)
-    terminal.show_cells(out, cell_rows(planned.jobs, scorers, store), scorers)
-    terminal.show_comparisons(out, comparison_rows(merged(jobs), scorers, store))
+    terminal.show_cells(out, cell_rows(planned.jobs, store))
+    terminal.show_comparisons(out, comparison_rows(merged(jobs), store))
     if sheet := contact_sheet(columns(merged(jobs), store), store):
         out.print(f"contact sheet: {sheet}", soft_wrap=True)
     if missing:
@@ -56,7 +58,7 @@ def run(configs: Sequence[DictConfig]) -> int:
     return 1 if missing or scored.unreadable else 0
 
 
-def job_of(config: DictConfig, runner: Runner) -> Job:
+def job_of(config: DictConfig) -> Job:
     """One config as a job. Raises ValueError or Refusal with the field, the value and the remedy."""
     for name in ("seed", "limit"):
         value = config[name]
@@ -77,11 +79,12 @@ def job_of(config: DictConfig, runner: Runner) -> Job:
         size=pair(size),
         seed=config.seed,
         negative_prompt=config.negative_prompt,
-        precision=runner.precision,
+        precision=build(config.runner).precision,
         dataset=dataset.name,
         digest=dataset.digest,
         prompts=texts,
         wanted=len(texts) if config.limit is None else min(config.limit, len(texts)),
+        scorers=tuple(build(config.get("scorers") or {}).values()),
     )
 
 

@@ -143,4 +143,3 @@ def pair(size: Any) -> tuple[int, int]:
     if len(both) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in both):
         raise ValueError(f"size={size!r} must be a whole number of pixels, or [height,width]")
     return both
-

@@ -32,7 +32,9 @@ def test_ddim_converges_with_order_one(plane, reference):
 
 
 def test_dpmpp_2m_converges_with_order_two(plane, reference):
-    finer = plane(Standard(gamma1=2.0), 16384, solver=DPMpp2M())  # DDIM's own error at 16384 is larger than 2M's at 1024
+    finer = plane(
+        Standard(gamma1=2.0), 16384, solver=DPMpp2M()
+    )  # DDIM's own error at 16384 is larger than 2M's at 1024
     errors = [rms(plane(Standard(gamma1=2.0), T, solver=DPMpp2M()) - finer) for T in TS]
     assert last_slope(errors) == pytest.approx(2, abs=0.1)
     assert rms(finer - reference) < 1e-4

@@ -15,7 +15,6 @@ from omegaconf.errors import OmegaConfBaseException
 
 from zz.lab.store import StoreError
 
-
 # Hydra takes launchers only from the package hydra_plugins, wherever on sys.path its parts lie; ours is in here.
 sys.path.append(str(Path(__file__).resolve().parent / "plugins"))
 
@@ -41,13 +40,25 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
 
-    def once(config: DictConfig) -> None:
-        codes.append(task([config]))
+    def work(configs: Sequence[DictConfig]) -> None:
+        codes.append(_guarded(lambda: task(configs), full))
 
-    try:
-        at_once.append(lambda configs: codes.append(task(configs)))
-        hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
+    def start() -> int:
+        hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(lambda config: work([config]))()
         return max(codes, default=0)
+
+    at_once.append(work)
+    try:
+        return _guarded(start, full)
+    finally:
+        at_once.remove(work)
+        os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
+
+
+def _guarded(work: Callable[[], int], full: bool) -> int:
+    """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130."""
+    try:
+        return work()
     except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException) as error:
         if full:
             raise
@@ -56,9 +67,6 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
     except KeyboardInterrupt:
         print("stopped; what is made is kept, the same command goes on from there", file=sys.stderr)  # noqa: T201
         return 130
-    finally:
-        at_once.clear()
-        os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
 
 
 def build(node: Any) -> Any:
@@ -79,15 +87,14 @@ def explain(error: Exception) -> str:
     """An error as one message, with the nearest known name where a name is not known."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        known = [str(o) for o in error.options or []]
+        known = [str(o) for o in error.options or []] or sorted(
+            p.stem for p in (Path(conf_dir()) / group).glob("*.yaml")
+        )
         return f"{group}={option} is not known{_near(option, known)}; known are {', '.join(known)}"
     if isinstance(error, ConfigCompositionException):
-        cause = error.__cause__
-        if found := re.search(r"Key '([^']+)' is not in struct", f"{cause}\n{error}"):
-            return _unknown_key(found[1], str(cause))
-        if found := re.search(r"Could not override '([^'@]+)'", str(error)):
-            return _unknown_key(found[1], str(cause or ""))
-        return f"{error} {cause or ''}".strip()
+        if found := re.search(r"Could not override '([^'@]+)", str(error)):
+            return _unknown(found[1])
+        return f"{error} {error.__cause__ or ''}".strip()
     if isinstance(error, OmegaConfBaseException):
         if "Missing mandatory value" in str(error):
             return f"{error.full_key} is not set; set it with {error.full_key}=..."
@@ -95,12 +102,11 @@ def explain(error: Exception) -> str:
     return str(error)
 
 
-def _unknown_key(key: str, context: str) -> str:
-    first, *rest = key.split(".")
-    full = re.search(r"full_key: (\S+)", context)
+def _unknown(key: str) -> str:
+    parent, _, _ = key.rpartition(".")
     known = _top_level()
-    if rest and first in known:
-        return f"{full[1] if full else key} is not a field of {first}; `--cfg job` shows those that are"
+    if parent.split(".")[0] in known:
+        return f"{key} is not known: {parent} has no such field; `--cfg job` shows those that it has"
     return f"{key} is not known{_near(key, known)}; known are {', '.join(known)}"
 
 
@@ -113,7 +119,7 @@ def _top_level() -> list[str]:
 
 def _near(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, 1, 0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -1,21 +1,24 @@
 """What a person sees: the plan, the progress, the tables. Plain lines where there is no terminal."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from zz.lab.hooks import SlotDone
-from zz.lab.planner import Plan
-from zz.lab.results import CellRow, ComparisonRow
-from zz.lab.stats import Interval
-from zz.lab.store import Row
-from zz.scorers.base import Scorer
+if TYPE_CHECKING:
+    from zz.lab.hooks import SlotDone
+    from zz.lab.planner import Plan
+    from zz.lab.results import CellRow, ComparisonRow
+    from zz.lab.stats import Interval
+    from zz.lab.store import Row
 
-WIDTH = 140  # of tables where there is no terminal to ask
+WIDTH = 170  # of tables where there is no terminal to ask
 
 
 def console() -> Console:
@@ -26,9 +29,11 @@ def console() -> Console:
 
 def show_plan(out: Console, plan: Plan) -> None:
     """Cells, images, guided predictions and network rows, before anything is done."""
-    n = len(plan.jobs)
-    merged = f", {n} distinct" if n != plan.asked else ""
-    cells = f"{plan.asked} cell{'s' if plan.asked != 1 else ''} asked for{merged}"
+    cells = f"{plan.asked} cell{'s' if plan.asked != 1 else ''} asked for"
+    if plan.own != plan.asked:
+        cells += f", {plan.own} distinct (equal pictures are one cell)"
+    if len(plan.jobs) > plan.own:
+        cells += f", {len(plan.jobs) - plan.own} controls beside them"
     for path in plan.broken:
         out.print(f"[yellow]not a whole picture, made again:[/] {path}", soft_wrap=True)
     out.print(f"[bold]plan[/]  {cells}; {plan.images:,} images to make, {plan.there:,} there already")
@@ -55,7 +60,7 @@ class Bar:
         )
         self.task = self.progress.add_task(what, total=total, speed="", now="")
 
-    def __enter__(self) -> "Bar":
+    def __enter__(self) -> Bar:
         self.progress.start()
         return self
 
@@ -80,8 +85,9 @@ class Bar:
         self.add(len(done.indices), done.cell.title)
 
 
-def show_cells(out: Console, rows: Sequence[CellRow], scorers: Sequence[Scorer]) -> None:
+def show_cells(out: Console, rows: Sequence[CellRow]) -> None:
     """The table of cells: what each costs and scores."""
+    scorers = {s.name: s for row in rows for s in row.job.scorers}.values()
     table = Table(title="cells", title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
     table.add_column("cell", no_wrap=True)
     table.add_column("key", style="dim", no_wrap=True)
@@ -89,11 +95,16 @@ def show_cells(out: Console, rows: Sequence[CellRow], scorers: Sequence[Scorer])
         table.add_column(name, justify="right", no_wrap=True)
     for scorer in scorers:
         arrow = "↑" if scorer.higher_is_better else "↓"
-        table.add_column(f"{scorer.name} {arrow} [{scorer.unit}], mean and 95 %", justify="right")
+        table.add_column(f"{scorer.name} {arrow} ({scorer.unit}), mean and 95 %", justify="right")
     for row in rows:
         cost = row.job.cost
         counts = (f"{row.images}/{row.job.wanted}", str(cost.predictions), str(cost.rows))
-        table.add_row(row.job.cell.title, row.job.cell.key, *counts, *(number(row.means[s.name]) for s in scorers))
+        table.add_row(
+            row.job.cell.title,
+            row.job.cell.key,
+            *counts,
+            *(number(row.means[s.name]) if s.name in row.means else "" for s in scorers),
+        )
     out.print(table)
 
 
@@ -103,19 +114,19 @@ def show_comparisons(out: Console, rows: Sequence[ComparisonRow]) -> None:
         return
     table = Table(title="against controls, paired", title_justify="left", title_style="bold", show_edge=False)
     for name in ("cell", "control", "score"):
-        table.add_column(name, no_wrap=name != "control")
+        table.add_column(name, no_wrap=True)
     for name in ("win/tie/loss", "winning rate, 95 %", "mean difference, 95 %", "sign test p"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         w = row.winning
-        rate = Interval(*(100 * x for x in w.rate))
+        rate, low, high = (100 * x for x in w.rate)
         control = f"{row.control}, T={row.against.steps}"
         table.add_row(
             row.job.cell.title,
             control,
             row.scorer,
             f"{w.win}/{w.tie}/{w.loss}",
-            f"{rate.value:.0f} % [{rate.low:.0f}, {rate.high:.0f}]",
+            f"{rate:.0f} % [{low:.0f}, {high:.0f}]",
             number(w.difference),
             f"{w.p:.2g}",
         )
@@ -136,9 +147,7 @@ def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
     for row in rows:
         done = f"{100 * row.images / row.prompts:.0f} %" if row.prompts else ""
         scores = ", ".join(f"{name.rpartition('-')[0]} {n}" for name, n in row.scores.items())
-        table.add_row(
-            row.cell.key, row.model, row.dataset, row.cell.title, f"{row.images}/{row.prompts}", done, scores
-        )
+        table.add_row(row.cell.key, row.model, row.dataset, row.cell.title, f"{row.images}/{row.prompts}", done, scores)
     out.print(table)
     out.print(f"{len(rows)} cells in {root}", soft_wrap=True)
 
@@ -152,4 +161,3 @@ def number(x: Interval) -> str:
     if math.isinf(half):
         return f"{x.value:.{digits}f}"
     return f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"
-

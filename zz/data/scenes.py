@@ -27,7 +27,7 @@ SHAPES = ("circle", "square", "triangle", "star")
 POSITIONS = {"left": (0.27, 0.5), "right": (0.73, 0.5), "top": (0.5, 0.27), "bottom": (0.5, 0.73), "centre": (0.5, 0.5)}
 BACKGROUND = (0.6, 0.6, 0.55)
 RADIUS = 0.2  # of the picture's shorter side
-FILLER = frozenset("a an the of on in at to photo picture with and".split())
+FILLER = frozenset(["a", "an", "the", "of", "on", "in", "at", "to", "photo", "picture", "with", "and"])
 
 
 class World(ABC):
@@ -90,16 +90,23 @@ class ScenePrompts(PromptSet):
     """Prompts for the pictures: every colour with every shape, then with every position, then shapes with positions.
 
     56 prompts; each names two of a component's three words, so that a prompt allows 4 or 5 of 80.
+
+    repeats: how often the list is gone through, with other seeds
     """
 
+    repeats: int = 1
     name: str = "mixture"
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"dataset.repeats={self.repeats} must be at least 1")
 
     def load(self) -> Sequence[Prompt]:
         where = {p: f"in the {p}" if p == "centre" else f"on the {p}" for p in POSITIONS}
         texts = [f"a {c} {s}" for c, s in product(COLOURS, SHAPES)]
         texts += [f"{c} {where[p]}" for c, p in product(COLOURS, POSITIONS)]
         texts += [f"a {s} {where[p]}" for s, p in product(SHAPES, POSITIONS)]
-        return [Prompt(t) for t in texts]
+        return [Prompt(t) for t in texts * self.repeats]
 
 
 @lru_cache(maxsize=512)

@@ -4,16 +4,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from zz.diffusion.curve import discrete
 from zz.diffusion.guidance import Guidance
 from zz.diffusion.samplers import GuidanceMatched, Sampler, Standard, Zigzag
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
+from zz.diffusion.schedule import Schedule
 from zz.diffusion.solvers import Solver
-from zz.diffusion.spacing import LogUniform, Spacing, Uniform
+from zz.diffusion.spacing import Spacing, Uniform
 from zz.lab.cell import Cell
 from zz.lab.store import Store
 from zz.models.base import Model
 from zz.sampling import check_pair
+from zz.scorers.base import Scorer
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Job:
 
     prompts: the whole prompt set
     wanted:  how many of them, from the first, are asked for
+    scorers: what its pictures are scored by; not part of the cell
     """
 
     model: Model
@@ -38,6 +40,7 @@ class Job:
     digest: str
     prompts: tuple[str, ...]
     wanted: int
+    scorers: tuple[Scorer, ...] = ()
 
     @classmethod
     def of(cls, sampler: Sampler, solver: Solver, steps: int, **fields: object) -> "Job":
@@ -50,6 +53,7 @@ class Job:
         sampler = sampler.resolve(steps)
         job = cls(sampler=sampler, solver=solver if sampler.inverts else solver.plain, steps=steps, **fields)  # type: ignore[arg-type]
         check_pair(job.sampler, job.guidance)
+        job.schedule  # noqa: B018  raises where the steps cannot be placed
         job.model.check(job.size, job.prompts[: job.wanted])
         if job.negative_prompt is not None:
             job.model.check(job.size, [job.negative_prompt])
@@ -73,9 +77,15 @@ class Job:
         )
 
     @cached_property
+    def schedule(self) -> Schedule:
+        """The nodes that it is sampled on."""
+        curve, own = self.model.levels()
+        return self.spacing.bind(own).schedule(curve, self.steps)
+
+    @cached_property
     def cost(self) -> Cost:
         """Guided predictions and network rows an image."""
-        return cost(self.sampler, self.guidance, LogUniform().schedule(_CURVE, self.steps))
+        return cost(self.sampler, self.guidance, self.schedule)
 
     def controls(self) -> dict[str, "Job"]:
         """What this job should be compared with, by name; none for standard sampling and the controls themselves."""
@@ -104,7 +114,8 @@ class Job:
 class Plan:
     """Distinct jobs, in the order they were first asked for, and what they lack."""
 
-    asked: int
+    asked: int  # jobs asked for, controls not counted
+    own: int  # distinct cells among them; the rest are controls
     jobs: tuple[Job, ...]
     missing: tuple[int, ...]  # pictures, by job
     broken: tuple[str, ...]  # pictures that are there but not whole
@@ -126,21 +137,20 @@ class Plan:
         return sum(n * job.cost.rows for n, job in zip(self.missing, self.jobs, strict=True))
 
 
-def plan(jobs: Sequence[Job], store: Store) -> Plan:
-    """Merge equal cells and look up what is already done."""
+def plan(jobs: Sequence[Job], asked: int, store: Store) -> Plan:
+    """Merge equal cells and look up what is already done. The first `asked` jobs were asked for; controls follow."""
     distinct = merged(jobs)
+    own = len(merged(jobs[:asked]))
     lacks = [store.missing(job.cell, range(job.wanted)) for job in distinct]
     broken = [str(store.image_path(job.cell, i)) for job, m in zip(distinct, lacks, strict=True) for i in m.broken]
-    return Plan(len(jobs), tuple(distinct), tuple(len(m.indices) for m in lacks), tuple(broken))
+    return Plan(asked, own, tuple(distinct), tuple(len(m.indices) for m in lacks), tuple(broken))
 
 
 def merged(jobs: Iterable[Job]) -> list[Job]:
-    """One job a cell, the one that wants the most prompts, in the order the cells first appear."""
+    """One job a cell, in the order the cells first appear: the most prompts, and every scorer, that any asks for."""
     found: dict[str, Job] = {}
     for job in jobs:
-        known = found.get(job.cell.key)
-        found[job.cell.key] = job if known is None or job.wanted > known.wanted else known
+        known = found.setdefault(job.cell.key, job)
+        scorers = tuple(dict.fromkeys(known.scorers + job.scorers))
+        found[job.cell.key] = replace(known, wanted=max(known.wanted, job.wanted), scorers=scorers)
     return list(found.values())
-
-
-_CURVE = discrete()  # gammas, and so costs, do not depend on the noise levels but for guidance_matched with k > 1

@@ -28,22 +28,22 @@ class ComparisonRow(NamedTuple):
     winning: Winning
 
 
-def cell_rows(jobs: Sequence[Job], scorers: Sequence[Scorer], store: Store) -> list[CellRow]:
+def cell_rows(jobs: Sequence[Job], store: Store) -> list[CellRow]:
     """One row a cell."""
     rows = []
     for job in jobs:
         images = sum(i < job.wanted for i in store.images(job.cell))
-        means = {s.name: mean(list(_scores(job, s, store).values())) for s in scorers}
+        means = {s.name: mean(list(_scores(job, s, store).values())) for s in job.scorers}
         rows.append(CellRow(job, images, means))
     return rows
 
 
-def comparison_rows(jobs: Sequence[Job], scorers: Sequence[Scorer], store: Store) -> list[ComparisonRow]:
+def comparison_rows(jobs: Sequence[Job], store: Store) -> list[ComparisonRow]:
     """Each job against each control of its own that the store has scores of, over the prompts asked for."""
     rows = []
     for job in jobs:
         for name, control in job.controls().items():
-            for scorer in scorers:
+            for scorer in job.scorers:
                 ours, theirs = _scores(job, scorer, store), _scores(control, scorer, store)
                 if ours.keys() & theirs.keys():
                     rows.append(

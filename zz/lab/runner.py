@@ -5,13 +5,13 @@ prompt 0. A slot is always sampled at its full width (a short one is padded), so
 device a picture is the same file whatever was interrupted and however many workers took part.
 """
 
+import contextlib
 import multiprocessing as mp
 import os
 import platform
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection, wait
@@ -25,7 +25,7 @@ from zz.diffusion.trajectory import Meter
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job
 from zz.lab.store import Store, StoreError
-from zz.models.base import PRECISIONS, Pipeline
+from zz.models.base import PRECISIONS, Model, Pipeline
 from zz.sampling import draw
 
 
@@ -82,7 +82,7 @@ class Runner:
             slots = self._slots(jobs, store, say)
             if len(places) == 1:
                 with _threads(self.threads):
-                    for done in work(slots, store, places[0], self.precision):
+                    for done in work(slots, store, places[0]):
                         told(done)
             else:
                 for attempt in (1, 2):
@@ -134,8 +134,10 @@ class Runner:
         workers: dict[Connection, BaseProcess] = {}
         for rank, place in enumerate(places[: len(slots)]):
             here, there = context.Pipe(duplex=False)
-            args = (there, slots[rank :: len(places)], store, place, self.precision, self.threads)
-            process = context.Process(target=_worker, args=args, daemon=True, name=f"worker {rank} on {place}")
+            args = (there, slots[rank :: len(places)], store, place, self.threads)
+            process: BaseProcess = context.Process(
+                target=_worker, args=args, daemon=True, name=f"worker {rank} on {place}"
+            )
             process.start()
             there.close()
             workers[here] = process
@@ -161,14 +163,15 @@ class Runner:
                 process.join()
 
 
-def work(slots: Sequence[Slot], store: Store, device: str, precision: str) -> Iterator[SlotDone]:
-    """Make slots, one by one; each model is opened once."""
-    models = list({slot.job.model: None for slot in slots})
-    for model in models:
+def work(slots: Sequence[Slot], store: Store, device: str) -> Iterator[SlotDone]:
+    """Make slots, one by one; each model is opened once for each precision."""
+    by_model: dict[tuple[Model, str], list[Slot]] = {}
+    for slot in slots:
+        by_model.setdefault((slot.job.model, slot.job.precision), []).append(slot)
+    for (model, precision), mine in by_model.items():
         with model.open(device, precision) as pipeline:
-            for slot in slots:
-                if slot.job.model == model:
-                    yield _make(slot, pipeline, store, device)
+            for slot in mine:
+                yield _make(slot, pipeline, store, device)
 
 
 def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone:
@@ -196,12 +199,12 @@ def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone
     return SlotDone(job.cell, slot.indices, seconds, meter.predictions, meter.rows, device)
 
 
-def _worker(pipe: Connection, slots: list[Slot], store: Store, device: str, precision: str, threads: int) -> None:
+def _worker(pipe: Connection, slots: list[Slot], store: Store, device: str, threads: int) -> None:
     """A spawned process. The parent hears of every slot, or of the one error that ended it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     torch.set_num_threads(threads)
     try:
-        for done in work(slots, store, device, precision):
+        for done in work(slots, store, device):
             pipe.send(done)
     except BrokenPipeError:
         raise SystemExit(1) from None  # the parent is gone
@@ -240,10 +243,8 @@ class _Ledger:
             "packages": {name: _version(name) for name in ("zz", "torch", "diffusers", "transformers", "pillow")},
             "pid": os.getpid(),
         }
-        try:
+        with contextlib.suppress(StoreError):  # a full disk must not hide the error that filled it
             self.store.put_run(self.job.cell, record)
-        except StoreError:
-            pass  # a full disk must not hide the error that filled it; the pictures are what counts
 
 
 def _version(package: str) -> str | None:
@@ -253,7 +254,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-@contextmanager
+@contextlib.contextmanager
 def _threads(n: int) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(n)

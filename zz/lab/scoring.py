@@ -1,6 +1,6 @@
 """The scoring pass: adds numbers to pictures that exist, and never makes a picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from zz.lab.cell import Cell, plain
@@ -23,21 +23,26 @@ def identity(scorer: Scorer) -> str:
     return f"{scorer.name}-{Cell(_settings(scorer)).key[:8]}"
 
 
+def unscored(jobs: Sequence[Job], store: Store) -> dict[Scorer, list[tuple[Job, list[int]]]]:
+    """By scorer: the jobs it is asked for, each with its pictures that have no score yet."""
+    found: dict[Scorer, list[tuple[Job, list[int]]]] = {}
+    for job in jobs:
+        there = {i for i in store.images(job.cell) if i < job.wanted}
+        for scorer in job.scorers:
+            if todo := sorted(there - store.scores(job.cell, identity(scorer)).keys()):
+                found.setdefault(scorer, []).append((job, todo))
+    return found
+
+
 def score(
-    jobs: Sequence[Job], scorers: Sequence[Scorer], store: Store, device: str, tell: Callable[[int], None]
+    todo: Mapping[Scorer, Sequence[tuple[Job, list[int]]]], store: Store, device: str, tell: Callable[[int], None]
 ) -> Scored:
-    """Score what has no score yet; `tell` hears how many more pictures are scored."""
+    """Score what `unscored` found, each scorer opened once; `tell` hears how many more pictures are scored."""
     made, unreadable = 0, []
-    for scorer in scorers:
+    for scorer, work in todo.items():
         name = identity(scorer)
-        todo = [
-            sorted({i for i in store.images(job.cell) if i < job.wanted} - store.scores(job.cell, name).keys())
-            for job in jobs
-        ]
-        if not any(todo):
-            continue
         with scorer.open(device) as score_images:
-            for job, indices in zip(jobs, todo, strict=True):
+            for job, indices in work:
                 for start in range(0, len(indices), BATCH):
                     images = {}
                     for i in indices[start : start + BATCH]:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from zz.lab.planner import Job
 from zz.lab.store import Store
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 PICTURE, LABEL, HEAD, GAP = 128, 190, 64, 6
 
 
@@ -45,6 +46,6 @@ def contact_sheet(columns: Sequence[tuple[str, Job]], store: Store, rows: int = 
     return store.put_sheet(name, sheet)
 
 
-def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int, font: ImageFont.FreeTypeFont) -> None:
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int, font: Font) -> None:
     lines = [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
     draw.multiline_text(at, "\n".join(lines[:7]), fill="black", font=font, spacing=2)

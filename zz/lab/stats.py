@@ -30,7 +30,7 @@ class Winning(NamedTuple):
     p: float  # two-sided sign test over wins and losses
 
 
-def mean(values: Sequence[float]) -> Interval:
+def mean(values: Sequence[float] | np.ndarray) -> Interval:
     """The mean with Student's interval; unbounded for fewer than two values."""
     x = np.asarray(values, dtype=np.float64)
     if len(x) == 0:

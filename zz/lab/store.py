@@ -11,6 +11,7 @@ Every file is written beside its place and renamed into it, so that nothing is e
 and however many write. It knows no torch, no models, and nobody's intentions.
 """
 
+import contextlib
 import errno
 import json
 import os
@@ -103,7 +104,9 @@ class Store:
                 names = str(record.get("model", "")), str(record.get("dataset", ""))
                 yield Row(cell, *names, int(record["prompts"]), len(self.images(cell)), counts)
             except (ValueError, KeyError) as error:
-                raise StoreError(f"{path} is not a cell's record ({error!r}); remove the folder to forget it") from error
+                raise StoreError(
+                    f"{path} is not a cell's record ({error!r}); remove the folder to forget it"
+                ) from error
 
     # -- images --------------------------------------------------------------------------------------------
 
@@ -230,10 +233,8 @@ def _create_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a file that is not there yet, whole; leave it alone if it is."""
     with _replacing(path.with_name(f".{path.name}.new")) as temporary:
         temporary.write_text(json.dumps(record) + "\n")
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-        except FileExistsError:
-            pass
 
 
 def _read_scores(path: Path) -> dict[int, float]:

@@ -20,8 +20,8 @@ class Pipeline(ABC):
     """An opened model: a `Denoiser` with what stands before and behind it."""
 
     device: torch.device
-    curve: Curve  # the levels it was trained on
-    spacing: Spacing  # the nodes that its makers sample on
+    curve: Curve  # as in Model.levels
+    spacing: Spacing
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -55,6 +55,10 @@ class Model(ABC):
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
         """What moves its numbers: plain values, for the cell's ledger."""
+
+    @abstractmethod
+    def levels(self) -> tuple[Curve, Spacing]:
+        """The noise levels that it was trained on, and the nodes that its makers sample on."""
 
     @abstractmethod
     def check(self, size: tuple[int, int], prompts: Sequence[str]) -> None:

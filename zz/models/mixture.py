@@ -30,7 +30,7 @@ class Mixture(Model):
     gamma1, steps, size, batch_size: recommended
     """
 
-    world: World = Pictures()
+    world: World = field(default_factory=Pictures)
     std: float = 0.1
     prediction: Literal["eps", "x0", "v"] = "eps"
     curve: Curve = field(default_factory=discrete)
@@ -49,6 +49,9 @@ class Mixture(Model):
 
     def identity(self) -> Mapping[str, Any]:
         return {"world": self.world, "std": self.std, "prediction": self.prediction, "curve": self.curve, "version": 1}
+
+    def levels(self) -> tuple[Curve, Spacing]:
+        return self.curve, Shifted() if isinstance(self.curve, Flow) else Timesteps("leading", offset=1)
 
     def check(self, size: tuple[int, int], prompts: Sequence[str]) -> None:
         if isinstance(self.world, Pictures) and not 16 <= min(size) <= max(size) <= 256:
@@ -72,8 +75,8 @@ class MixturePipeline(Pipeline):
     """The mixture's best denoiser. It computes in float64 and answers in the latent's own type."""
 
     def __init__(self, model: Mixture, device: torch.device) -> None:
-        self.model, self.device, self.curve = model, device, model.curve
-        self.spacing: Spacing = Shifted() if isinstance(model.curve, Flow) else Timesteps("leading", offset=1)
+        self.model, self.device = model, device
+        self.curve, self.spacing = model.levels()
         self._means: dict[tuple[int, ...], Tensor] = {}
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:

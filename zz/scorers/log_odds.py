@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -24,7 +24,7 @@ class LogOdds(Scorer):
     std:   their standard deviation, in pixels that run over -1..1
     """
 
-    world: World = Pictures()
+    world: World = field(default_factory=Pictures)
     std: float = 0.1
     name: str = "log_odds"
     version: ClassVar[int] = 1

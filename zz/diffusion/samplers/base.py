@@ -58,9 +58,7 @@ class Walk:
         self.probe(Step(i, Leg.ZIG, x, y, t, s, gamma, prediction, self.denoise))
         return y
 
-    def up(
-        self, x: Tensor, i: int, gamma: float, network_time: Time = "t", v_at: Time = "t", shift: int = 0
-    ) -> Tensor:
+    def up(self, x: Tensor, i: int, gamma: float, network_time: Time = "t", v_at: Time = "t", shift: int = 0) -> Tensor:
         """From node i + 1 back to the noisier node i: the zag (Eq. 4).
 
         network_time: whether the network is told the time of node i (t) or of node i + 1 (s)

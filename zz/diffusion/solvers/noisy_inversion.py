@@ -1,6 +1,6 @@
 """Gaussian error injected into the inversion (Bai et al. 2025, Eq. 14 and Table 18)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import Tensor
@@ -17,7 +17,7 @@ class NoisyInversion(Solver):
     error: s of Eq. 14, the error's norm in units of the norm of eps at the target, as it was on the way down
     """
 
-    inner: Solver = DDIM()
+    inner: Solver = field(default_factory=DDIM)
     error: float = 0.5
     version: ClassVar[int] = 1
     uses_past: ClassVar[bool] = True

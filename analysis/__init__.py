@@ -1,0 +1,1 @@
+"""Analysis: reads the store only, and draws."""

@@ -1,0 +1,114 @@
+"""Counted cost: guided predictions and network rows, against what every sampler and guidance states."""
+
+import pytest
+import torch
+
+from zz.diffusion.curve import discrete
+from zz.diffusion.guidance import CFG
+from zz.diffusion.noise import KeyedNoise
+from zz.diffusion.prediction import from_eps
+from zz.diffusion.samplers import EndToEnd, GuidanceMatched, Resampling, Standard, Zigzag
+from zz.diffusion.samplers.controls import compute_matched, cost
+from zz.diffusion.solvers import DDIM
+from zz.diffusion.spacing import Timesteps
+
+T = 10
+SCHEDULE = Timesteps("leading", 1).schedule(discrete(), T)
+
+
+class Net:
+    """Counts the rows that it is really asked for."""
+
+    def __init__(self):
+        self.rows = 0
+
+    def __call__(self, x, node, *conds):
+        self.rows += len(conds)
+        return tuple(from_eps(x, node, torch.tanh(x + c)) for c in conds)
+
+
+# sampler, predictions and rows written out by hand for T = 10: gammas 0 and 1 need one row, others two
+CASES = [
+    (Standard(5.5), 10, 20),
+    (Standard(1.0), 10, 10),
+    (Standard(0.0), 10, 10),
+    (Zigzag(5.5, 0.0), 10 + 2 * 9, 2 * 10 + 3 * 9),
+    (Zigzag(5.5, 1.0, 4), 10 + 2 * 4, 2 * 10 + 3 * 4),
+    (Zigzag(5.5, 2.0, 4), 10 + 2 * 4, 2 * 10 + 4 * 4),
+    (Zigzag(1.0, 0.0), 10 + 2 * 9, 10 + 2 * 9),
+    (Zigzag(5.5, 0.0, 4, k=3), 10 + 2 * 3 * 4, 2 * 10 + 3 * 3 * 4),
+    (Zigzag(5.5, 0.0, 4, rounds=3), 10 + 2 * 3 * 4, 2 * 10 + 3 * 3 * 4),
+    (Zigzag(5.5, 0.0, 10), 10 + 2 * 10, 2 * 10 + 3 * 10),
+    (Zigzag(5.5, 0.0, 9, inversion="ref_0_22"), 10 + 2 * 9, 2 * 10 + 3 * 9),
+    (EndToEnd(5.5, 0.0), 30, 2 * 20 + 10),
+    (Resampling(5.5), 10 + 9, 2 * 19),
+    (Resampling(5.5, 5, 2), 10 + 10, 2 * 20),
+    (GuidanceMatched(5.5, 0.0), 10, 20),
+    (GuidanceMatched(0.5, 0.0, 4), 10, 4 * 1 + 6 * 2),  # 2 * .5 - 0 = 1 asks for one row
+]
+
+
+@pytest.mark.parametrize(("sampler", "predictions", "rows"), CASES, ids=[repr(c[0]) for c in CASES])
+def test_counted_cost(sampler, predictions, rows):
+    net, steps = Net(), []
+    guided = CFG().bind(net, 0.5, 0.0)
+    sampler.sample(guided, torch.zeros(2, 1, 2, 2), SCHEDULE, DDIM(), KeyedNoise((0, 1), (1, 2, 2)), steps.append)
+    assert len(steps) == sampler.nfe(T) == predictions
+    assert net.rows == rows
+    assert cost(sampler, CFG(), SCHEDULE) == (predictions, rows)
+
+
+def test_compute_matched_rounds_rows_up_to_whole_steps():
+    total = cost(Zigzag(5.5, 0.0), CFG(), SCHEDULE)
+    assert total == (28, 47)
+    assert compute_matched(total, CFG(), 5.5) == (28, 24)
+    assert compute_matched(total, CFG(), 1.0) == (28, 47)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.0])
+def test_one_branch_is_just_that_branch(gamma):
+    x = torch.randn(2, 1, 2, 2)
+    node = SCHEDULE.nodes[3]
+    only = CFG().bind(Net(), 0.5, 0.0)(x, node, gamma)
+    assert torch.equal(only.eps, torch.tanh(x + 0.5 * gamma))
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (Zigzag(lambda_=12), "lambda=12.*steps=10.*0..10"),
+        (Zigzag(lambda_=10, inversion="ref_0_22"), "lambda=10.*ref_0_22.*0..9"),
+        (Zigzag(lambda_=9, k=3), "lambda=9.*k=3.*0..8"),
+        (Zigzag(k=11), "k=11.*steps=10"),
+        (GuidanceMatched(lambda_=11), "lambda=11"),
+        (Resampling(lambda_=11), "lambda=11"),
+    ],
+    ids=repr,
+)
+def test_what_does_not_fit_is_refused_with_its_bounds(sampler, message):
+    with pytest.raises(ValueError, match=message):
+        sampler.nfe(T)
+    with pytest.raises(ValueError, match=message):
+        sampler.sample(lambda x, n, g: None, torch.zeros(1, 1, 1, 1), SCHEDULE, DDIM(), None)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Zigzag(lambda_=-1), "lambda=-1"),
+        (lambda: Zigzag(k=-1), "k=-1"),
+        (lambda: Zigzag(rounds=1.5), "rounds=1.5"),
+        (lambda: Zigzag(gamma1=float("nan")), "gamma1=nan"),
+        (lambda: Zigzag(gamma2=float("inf")), "gamma2=inf"),
+        (lambda: Zigzag(inversion="wrong"), "inversion='wrong'.*exact, ref_0_22"),
+        (lambda: Zigzag(network_time="u"), "network_time='u'"),
+        (lambda: Zigzag(v_at="u"), "v_at='u'"),
+        (lambda: EndToEnd(gamma2="zero"), "gamma2='zero'"),
+        (lambda: Resampling(resamples=-2), "resamples=-2"),
+        (lambda: CFG(rescale=2), "guidance.rescale=2"),
+        (lambda: CFG(rescale_on="y"), "guidance.rescale_on='y'"),
+    ],
+)
+def test_impossible_fields_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
