@@ -51,7 +51,7 @@ def run(configs: Sequence[DictConfig]) -> int:
         out.print(f"[red]{problem}[/]", soft_wrap=True)
     terminal.show_cells(out, cell_rows(planned.jobs, store))
     terminal.show_comparisons(out, comparison_rows(merged(jobs), store))
-    if sheet := contact_sheet(columns(merged(jobs), store), store):
+    if not scored.unreadable and (sheet := contact_sheet(columns(merged(jobs), store), store)):
         out.print(f"contact sheet: {sheet}", soft_wrap=True)
     if missing:
         out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")

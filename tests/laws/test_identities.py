@@ -1,6 +1,7 @@
 """Laws that hold exactly, whatever the network says."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -158,7 +159,7 @@ def test_ref_0_22_moves_by_the_coefficients_of_the_step_below():
 
 @pytest.mark.parametrize("schedule", [VP, FLOW], ids=["vp", "flow"])
 def test_renoised_latents_have_the_law_of_the_forward_process(schedule):
-    """x_t | x_0 after renoising x_s ~ q(x_s | x_0): mean alpha_t x_0 and variance sigma_t^2, within 5 standard errors."""
+    """Renoising x_s ~ q(x_s | x_0) gives mean alpha_t x_0 and variance sigma_t^2, within 5 standard errors."""
     n, i, x0 = 200_000, 5, 0.7
     seeds = (7,)
     noise = KeyedNoise(seeds, (n, 1, 1))
@@ -191,7 +192,7 @@ def test_euler_ancestral_keeps_the_marginal_law():
 def test_injected_error_has_the_norm_it_is_asked_for_and_none_is_plain():
     steps, plain = [], []
     run(Zigzag(), wild, solver=NoisyInversion(error=0.5), probe=steps.append)
-    for zig, zag in zip(steps, steps[1:], strict=False):
+    for zig, zag in pairwise(steps):
         if zag.leg is Leg.ZAG:
             t, s = zag.target, zag.source
             injected = (zag.y - zag.prediction.at(t)) / (t.sigma - t.alpha * s.r)

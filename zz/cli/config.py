@@ -48,6 +48,8 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
         return max(codes, default=0)
 
     at_once.append(work)
+    overrides = [a for a in sys.argv[1:] if "=" in a and not a.startswith("-")]  # argparse wants them in one piece
+    sys.argv[1:] = [a for a in sys.argv[1:] if a not in overrides] + overrides
     try:
         return _guarded(start, full)
     finally:

@@ -33,11 +33,13 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """The cell in a few words."""
-        sampler = dict(self.ledger["sampler"])
-        name = sampler.pop("is")
-        shown = [f"{k.rstrip('_')}={v}" for k, v in sampler.items() if k != "version" and not _usual(k, v)]
-        return " ".join([name, *shown, f"T={self.ledger['steps']}"])
+        """The cell in a few words: the sampler, and whatever is not as usual."""
+        words = [_words(self.ledger["sampler"]), f"T={self.ledger['steps']}"]
+        for part, usual in (("schedule", "Own"), ("solver", "DDIM"), ("guidance", "CFG rescale=0 rescale_on=eps")):
+            if part in self.ledger and (shown := _words(self.ledger[part])) != usual:
+                words.append(f"{part}={shown}" if " " not in shown else f"{part}=({shown})")
+        words += [f"{part}={self.ledger[part]}" for part in ("seed", "negative_prompt") if self.ledger.get(part)]
+        return " ".join(words)
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -65,5 +67,11 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a cell's ledger holds plain values, not a {type(value).__name__}")
 
 
-def _usual(field: str, value: Any) -> bool:
-    return {"k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}.get(field) == value
+_USUAL = {"version": 1, "k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}
+
+
+def _words(part: Mapping[str, Any]) -> str:
+    """A part of the ledger as its name and what is unusual of its fields."""
+    fields = ((k, v) for k, v in part.items() if k != "is" and _USUAL.get(k) != v)
+    shown = [f"{k.rstrip('_')}={f'({_words(v)})' if isinstance(v, Mapping) else v}" for k, v in fields]
+    return " ".join([str(part["is"]), *shown])

@@ -54,7 +54,7 @@ class Job:
         job = cls(sampler=sampler, solver=solver if sampler.inverts else solver.plain, steps=steps, **fields)  # type: ignore[arg-type]
         check_pair(job.sampler, job.guidance)
         job.schedule  # noqa: B018  raises where the steps cannot be placed
-        job.model.check(job.size, job.prompts[: job.wanted])
+        job.model.check(job.size, job.prompts[: job.wanted], job.precision)
         if job.negative_prompt is not None:
             job.model.check(job.size, [job.negative_prompt])
         return job

@@ -210,8 +210,7 @@ class _replacing:
     """A temporary file beside `path`, renamed onto it if the block succeeds and removed if it does not."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns():x}")
+        self.path, self.temporary = path, _temporary(path)
 
     def __enter__(self) -> Path:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -224,6 +223,11 @@ class _replacing:
             self.temporary.unlink(missing_ok=True)
 
 
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that nobody else has, and that no listing takes for a result."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns():x}")
+
+
 def _write_json(path: Path, record: Mapping[str, Any]) -> None:
     with _replacing(path) as temporary:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -231,10 +235,13 @@ def _write_json(path: Path, record: Mapping[str, Any]) -> None:
 
 def _create_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a file that is not there yet, whole; leave it alone if it is."""
-    with _replacing(path.with_name(f".{path.name}.new")) as temporary:
+    temporary = _temporary(path)
+    try:
         temporary.write_text(json.dumps(record) + "\n")
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_scores(path: Path) -> dict[int, float]:

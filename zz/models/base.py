@@ -61,7 +61,7 @@ class Model(ABC):
         """The noise levels that it was trained on, and the nodes that its makers sample on."""
 
     @abstractmethod
-    def check(self, size: tuple[int, int], prompts: Sequence[str]) -> None:
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         """Raise ValueError on what this model cannot do, before anything is loaded."""
 
     @abstractmethod

@@ -53,7 +53,9 @@ class Mixture(Model):
     def levels(self) -> tuple[Curve, Spacing]:
         return self.curve, Shifted() if isinstance(self.curve, Flow) else Timesteps("leading", offset=1)
 
-    def check(self, size: tuple[int, int], prompts: Sequence[str]) -> None:
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
+        if precision != "32":
+            raise ValueError(f"runner.precision={precision}: the exact model is exact in 32 only; leave it at 32")
         if isinstance(self.world, Pictures) and not 16 <= min(size) <= max(size) <= 256:
             raise ValueError(f"size={size[0]}x{size[1]}: the exact model draws 16 to 256 pixels a side")
         for prompt in prompts:
@@ -61,8 +63,7 @@ class Mixture(Model):
 
     @contextmanager
     def open(self, device: str = "cpu", precision: str = "32") -> Iterator["MixturePipeline"]:
-        if precision != "32":
-            raise ValueError(f"runner.precision={precision}: the exact model is exact in 32 only")
+        self.check(self.size, (), precision)
         yield MixturePipeline(self, torch.device(device))
 
 

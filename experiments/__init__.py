@@ -1,0 +1,1 @@
+"""One file a figure or table: its claim, its command, its cost."""

@@ -1,0 +1,268 @@
+"""The command as a person types it: the user's own line, sweeps, resume, tables, and messages that help."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+import zz.ls
+import zz.run
+from zz.cli.terminal import number
+from zz.lab.stats import Interval
+from zz.lab.store import Store
+
+FAST = ["steps=4", "limit=3", "lambda=null"]
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd, store_path, tmp_path):
+    """Run a command in this process; return its exit code, its output and its errors."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args, command=zz.run):
+        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *args])
+        capfd.readouterr()
+        code = command.main()
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
+
+
+def test_the_users_own_line(cli, store_path):
+    code, out, err = cli("sampler=zigzag", "gamma2=0", "lambda=49", "-m", "limit=2")
+    assert (code, err) == (0, "")
+    assert "1 cell asked for; 2 images to make" in out
+    assert "296 guided predictions, 494 network rows" in out  # 2 * (50 + 98), 2 * (2 * 99 + 49)
+    (row,) = Store(store_path).table()
+    assert row.cell.ledger["sampler"]["lambda_"] == 49 and row.images == 2
+
+
+def test_nine_cells_are_seven_and_the_second_time_none(cli, store_path):
+    line = ("model=mixture", "gamma2=0,1,2", "lambda=0,10,49", "sampler=zigzag", "-m", "limit=1")
+    code, out, _ = cli(*line)
+    assert code == 0
+    assert "9 cells asked for, 7 distinct" in out and "7 images to make, 0 there already" in out
+    assert len(list(Store(store_path).table())) == 7
+    before = {p: p.stat().st_mtime_ns for p in store_path.rglob("*.png") if "cells" in p.parts}
+    code, out, _ = cli(*line)
+    assert code == 0 and "0 images to make, 7 there already" in out
+    assert {p: p.stat().st_mtime_ns for p in store_path.rglob("*.png") if "cells" in p.parts} == before
+
+
+def test_controls_bring_winning_rates_and_a_sheet(cli):
+    code, out, _ = cli("steps=6", "limit=4", "controls=true")
+    assert code == 0
+    assert "1 cell asked for, 4 controls beside them; 20 images to make" in out
+    for control in ("standard", "guidance_matched", "compute_matched (predictions)", "compute_matched (rows)"):
+        (line,) = [row for row in out.splitlines() if f"│ {control}, T=" in row]
+        win, tie, loss = map(int, re.search(r"(\d+)/(\d+)/(\d+)", line).groups())
+        assert win + tie + loss == 4
+    path = re.search(r"contact sheet: (\S+)", out)[1]
+    with Image.open(path) as sheet:
+        assert sheet.width > 400 and sheet.height > 500
+
+
+def test_baselines_in_the_store_are_compared_with_unasked(cli):
+    cli("sampler=standard", *FAST)
+    code, out, _ = cli(*FAST)
+    assert code == 0 and "│ standard, T=4" in out and "│ guidance_matched" not in out
+
+
+def test_a_broken_picture_is_made_again_and_said(cli, store_path):
+    cli(*FAST)
+    store = Store(store_path)
+    (row,) = store.table()
+    path = store.image_path(row.cell, 1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:30])
+    code, out, _ = cli(*FAST)
+    assert code == 0 and f"not a whole picture, made again: {path}" in out and "1 images to make" in out
+    assert path.read_bytes() == whole
+
+
+def test_a_picture_that_goes_bad_after_its_ends_is_reported(cli, store_path):
+    cli(*FAST, "scorers=[]")
+    store = Store(store_path)
+    (row,) = store.table()
+    path = store.image_path(row.cell, 1)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(bytes(data))
+    code, out, _ = cli(*FAST)
+    assert code == 1 and "000001.png cannot be read as a picture" in out and "remove it and run again" in out
+    path.unlink()
+    assert cli(*FAST)[0] == 0
+
+
+BAD = {
+    "sampler=zigzga": "sampler=zigzga is not known (did you mean zigzag?)",
+    "model=sdxl9": "model=sdxl9 is not known; known are mixture",
+    "scorers=[log_od]": "scorers=log_od is not known (did you mean log_odds?)",
+    "gama2=1": "gama2 is not known (did you mean gamma2?)",
+    "model.stdd=1": "model.stdd is not known: model has no such field",
+    "gamma1=strong": "gamma1='strong' must be a finite number",
+    "gamma2=nan": "gamma2=nan must be a finite number",
+    "lambda=51": "lambda=51 is too many: at steps=50 and k=1 inversion=exact allows 0..50",
+    "lambda=-1": "lambda=-1 must be a whole number",
+    "lambda=2.5": "lambda=2.5 must be a whole number",
+    "k=51": "k=51 nodes back do not fit into steps=50",
+    "k=-1": "k=-1 must be a whole number",
+    "rounds=-1": "rounds=-1 must be a whole number",
+    "inversion=approximate": "inversion='approximate' is not known; known are exact, ref_0_22",
+    "network_time=x": "network_time='x' is not known; known are t, s",
+    "v_at=x": "v_at='x' is not known; known are t, s",
+    "steps=0": "steps=0 must be a whole number of at least 1",
+    "steps=1001": "steps=1001 cannot be placed on 1000 training timesteps; choose 1..1000",
+    "steps=1000": "asks for timestep 1000, but the network's last is 999; choose fewer steps, or schedule=trailing",
+    "steps=many": "steps='many' must be a whole number",
+    "size=0": "size=0 must be a whole number of pixels",
+    "size=[32]": "must be a whole number of pixels, or [height,width]",
+    "size=8": "size=8x8: the exact model draws 16 to 256 pixels a side",
+    "limit=0": "limit=0 must be a whole number of at least 1",
+    "seed=-1": "seed=-1 must be a whole number of at least 0",
+    "seed=one": "seed=one must be a whole number",
+    "negative_prompt=ugly": "the exact model does not know ugly",
+    "dataset=text": "dataset=text needs a file",
+    "dataset=inline": "dataset=inline needs prompts",
+    "schedule=explicit": "schedule.times is not set; set it with schedule.times=",
+    "solver.eta=2 solver=euler_ancestral": "solver.eta=2 lies outside 0..1",
+    "guidance.rescale=2": "guidance.rescale=2 lies outside 0..1",
+    "guidance.rescale=0.5 sampler=guidance_matched": "needs a guidance that is linear in gamma",
+    "runner.devices=0": "runner.devices=0 is not known; known are auto, cpu, a whole number of at least 1",
+    "runner.batch_size=huge": "runner.batch_size='huge' is not known",
+    "runner.precision=64": "runner.precision=64 is not known; known are 32, 16, bf16",
+    "runner.precision=16": "the exact model is exact in 32 only",
+    "model._target_=os.system": "_target_=os.system: only zz.* is instantiated here",
+    "store=/dev/null/here": "choose another with store=PATH",
+    "gamma2=[": "See https://hydra.cc/docs",
+    "dataset=text dataset.path=/nowhere.txt": "dataset.path=/nowhere.txt cannot be read",
+    "runner.threads=1,2 -m": "runner.threads holds for a whole sweep and cannot be swept over",
+    "lambda=1,60 -m": "lambda=60 is too many",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_bad_input_gets_one_message_and_makes_nothing(cli, store_path, line):
+    cli(*FAST)
+    before = {p: p.read_bytes() for p in store_path.rglob("*") if p.is_file()}
+    code, out, err = cli(*line.split(" "))
+    assert code == 2
+    assert err.startswith("error: ") and BAD[line] in err
+    assert len(err.strip().splitlines()) <= 2 and "Traceback" not in err + out
+    assert {p: p.read_bytes() for p in store_path.rglob("*") if p.is_file()} == before
+
+
+def test_help_and_cfg_answer(cli, capfd):
+    with pytest.raises(SystemExit) as stop:
+        cli("--help")
+    assert not stop.value.code
+    assert "python -m zz.run limit=16 controls=true" in capfd.readouterr().out
+    code, out, _ = cli("--cfg", "job")
+    assert code == 0 and "gamma2: 0" in out
+
+
+def test_ls_lists_cells_and_how_complete_they_are(cli):
+    assert "no cells in" in cli(command=zz.ls)[1]
+    cli(*FAST)
+    code, out, _ = cli(command=zz.ls)
+    assert code == 0 and "3/56" in out and "5 %" in out and "log_odds 3" in out and "Zigzag" in out
+    code, _, err = cli("stor=x", command=zz.ls)
+    assert code == 2 and "stor is not known" in err
+
+
+def test_every_sampler_and_solver_runs(cli):
+    code, out, _ = cli(
+        "sampler=standard,zigzag,end_to_end,resampling,guidance_matched",
+        "solver=ddim,euler_ancestral,dpmpp_2m,noisy_inversion",
+        "-m",
+        "steps=4",
+        "limit=1",
+    )
+    assert code == 0
+    # noisy_inversion is ddim where nothing is inverted: standard, resampling and guidance_matched
+    assert "20 cells asked for, 17 distinct" in out
+
+
+def test_a_size_may_be_a_pair(cli, store_path):
+    assert cli(*FAST, "size=[24,40]")[0] == 0
+    store = Store(store_path)
+    (row,) = store.table()
+    assert store.image(row.cell, 0).size == (40, 24)
+
+
+def test_events_are_told(cli, tmp_path):
+    assert cli(*FAST, "logger=jsonl", "logger.path=events.jsonl")[0] == 0
+    events = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [re.search(r'"event": "(\w+)"', line)[1] for line in events] == ["start", "slot", "end"]
+
+
+def zz_run(*args, **options):
+    return subprocess.Popen(
+        [sys.executable, "-m", "zz.run", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_ctrl_c_is_one_clean_line_and_the_run_goes_on_from_there(store_path, tmp_path):
+    args = [f"store={store_path}", "steps=200", "runner.batch_size=1"]
+    process = zz_run(*args, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
+    while not list(store_path.glob("cells/*/images/*/*.png")):
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "stopped; what is made is kept, the same command goes on from there\n"
+    made = len(list(store_path.glob("cells/*/images/*/*.png")))
+    assert 0 < made < 56
+    process = zz_run(*args, f"limit={made + 1}", cwd=tmp_path)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and f"1 images to make, {made} there already" in out
+
+
+def test_two_processes_on_one_cell_both_finish(store_path, tmp_path):
+    args = [f"store={store_path}", "steps=20", "runner.batch_size=2", "runner.threads=1"]
+    both = [zz_run(*args, cwd=tmp_path) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    store = Store(store_path)
+    (row,) = store.table()
+    assert row.images == row.prompts and row.scores.popitem()[1] == row.prompts
+    for i in range(row.prompts):
+        store.image(row.cell, i)
+
+
+@pytest.mark.skipif(not shutil.which("unshare") or os.geteuid() != 0, reason="needs root and unshare")
+def test_a_full_disk_keeps_what_is_made(tmp_path):
+    """On a real file system of 256 KiB: the run stops with one message, every picture that is there is whole."""
+    small = tmp_path / "small"
+    small.mkdir()
+    run = f"{sys.executable} -m zz.run store={small}/store steps=4 size=64 scorers=[]"
+    check = f"{sys.executable} -m zz.ls store={small}/store"
+    script = f"mount -t tmpfs -o size=256k none {small} && {run}; echo code $?; {check}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    if "mount:" in done.stderr:
+        pytest.skip("this machine does not let us mount")
+    assert "code 2" in done.stdout and "the disk is full: free some space" in done.stderr
+    assert 0 < int(re.search(r"(\d+)/56", done.stdout)[1]) < 56
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(4220.2, 3625.4, 4814.9), "4220 [3625, 4815]"),
+        (Interval(0.12345, 0.12, 0.127), "0.1235 [0.1200, 0.1270]"),
+        (Interval(2.0, 2.0, 2.0), "2.00 [2.00, 2.00]"),
+        (Interval(float("nan"), 0, 0), "-"),
+        (Interval(1.5, float("-inf"), float("inf")), "1.50"),
+    ],
+)
+def test_numbers_have_the_digits_that_their_intervals_deserve(interval, text):
+    assert number(interval) == text

@@ -1,0 +1,119 @@
+"""Every YAML under conf/ composes, instantiates, and lists just the fields of what it makes."""
+
+import inspect
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from zz.cli.config import build, conf_dir
+from zz.diffusion.guidance import CFG
+from zz.diffusion.noise import KeyedNoise, starting_noise
+from zz.diffusion.samplers import Sampler
+from zz.diffusion.solvers import Solver
+from zz.diffusion.spacing import Spacing
+from zz.lab.cell import plain
+from zz.lab.hooks import Hooks
+from zz.lab.runner import Runner
+from zz.models.base import Model
+from zz.models.mixture import points
+from zz.scorers.base import Scorer
+
+CONF = Path(conf_dir())
+ROOMS = {"model": Model, "sampler": Sampler, "solver": Solver, "schedule": Spacing, "runner": Runner, "logger": Hooks}
+NEEDED = {"explicit": ["schedule.times=[999,749,499,249]", "steps=4"], "inline": ["dataset.texts=[a red circle]"]}
+GROUPS = ["model", "sampler", "solver", "guidance", "schedule", "dataset", "scorers", "runner", "logger"]
+OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def conf():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def composed(group, option):
+    choice = f"{group}=[{option}]" if group == "scorers" else f"{group}={option}"
+    return compose("config", overrides=[choice, *NEEDED.get(option, [])])
+
+
+def nodes(config):
+    """Every mapping with a _target_, at any depth."""
+    if OmegaConf.is_dict(config):
+        if "_target_" in config:
+            yield config
+        for key in config:
+            yield from nodes(config[key])
+
+
+def test_every_folder_is_a_known_room():
+    folders = {p.name for p in CONF.iterdir() if p.is_dir()}
+    assert folders == {*GROUPS, "experiment", "hydra"}
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_it_instantiates_to_what_its_room_holds(group, option):
+    made = build(composed(group, option)[group])
+    if group == "scorers":
+        assert list(made) == [option] and isinstance(made[option], Scorer) and made[option].name == option
+    else:
+        assert isinstance(made, ROOMS.get(group, object))
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_it_lists_every_field_with_the_defaults_of_its_class(group, option):
+    config = composed(group, option)[group]
+    found = list(nodes(config))
+    assert found
+    for node in found:
+        target = get_object(node["_target_"])
+        assert node["_target_"].startswith("zz.")
+        if is_dataclass(target):
+            wanted = [f.name for f in fields(target)]
+        else:
+            wanted = list(inspect.signature(target).parameters)
+        assert [k for k in node if k != "_target_"] == wanted
+
+
+@pytest.mark.parametrize("option", [o for g, o in OPTIONS if g == "sampler"])
+def test_every_sampler_keeps_its_word(option):
+    """nfe counted, shape and type kept, deterministic, resolve is a fixed point, and a cell can hold it."""
+    sampler = build(composed("sampler", option).sampler)
+    T, seeds = 8, (0, 1, 2)
+    with points().open() as pipeline:
+        cond, uncond = pipeline.encode(["north"] * 3, [None] * 3)
+        guided = CFG().bind(pipeline, cond, uncond)
+        schedule = pipeline.spacing.schedule(pipeline.curve, T)
+        x_T = starting_noise(seeds, (2, 1, 1))
+
+        def run(one, probe):
+            from zz.diffusion.solvers import DDIM
+
+            return one.sample(guided, x_T, schedule, DDIM(), KeyedNoise(seeds, (2, 1, 1)), probe)
+
+        steps, again, resolved = [], [], []
+        x = run(sampler, steps.append)
+        assert len(steps) == sampler.nfe(T)
+        assert x.shape == x_T.shape and x.dtype == x_T.dtype
+        assert (run(sampler, again.append) == x).all()
+        simplest = sampler.resolve(T)
+        assert simplest.resolve(T) == simplest and simplest.nfe(T) == sampler.nfe(T)
+        assert (run(simplest, resolved.append) == x).all()
+        assert plain(simplest)["version"] >= 1
+
+
+@pytest.mark.parametrize("name", ["gamma1", "gamma2", "lambda", "k", "rounds", "inversion", "network_time", "v_at"])
+def test_a_top_level_key_reaches_the_sampler(name):
+    values = {"inversion": "ref_0_22", "network_time": "s", "v_at": "s"}
+    value = values.get(name, 3)
+    sampler = build(compose("config", overrides=["sampler=zigzag", f"{name}={value}"]).sampler)
+    assert getattr(sampler, "lambda_" if name == "lambda" else name) == value
+
+
+def test_dataset_and_scorers_follow_the_model_unless_given():
+    assert compose("config").dataset.name == "mixture" and list(compose("config").scorers) == ["log_odds", "atypicality"]
+    assert compose("config", overrides=["dataset=inline"]).dataset.name == "inline"
+    assert not compose("config", overrides=["scorers=[]"]).get("scorers")

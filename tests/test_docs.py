@@ -1,0 +1,69 @@
+"""The README's commands run, and what it says of the house is so."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.S)
+COMMANDS = [
+    line.split("  #")[0].strip()
+    for language, block in BLOCKS
+    if language == "sh"
+    for line in block.splitlines()
+    if line.startswith("python -m zz.")
+]
+SMALL = {"zz.run": ["limit=1", "steps=4", "lambda=null"]}  # the same commands, at a size for tests
+
+
+def test_there_is_something_to_run():
+    assert len(COMMANDS) >= 6
+    assert "python -m zz.run sampler=zigzag gamma2=0 lambda=49 -m" in COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs(command, tmp_path):
+    words = shlex.split(command)
+    if "lambda=49" in words or "lambda=0,10,49" in words:
+        small = ["limit=1"]
+    elif any(word.startswith("experiment=") for word in words):
+        small = ["limit=1", "dataset.repeats=1"]
+    else:
+        small = SMALL.get(words[2], [])
+    (tmp_path / "prompts.txt").write_text("a red circle\n")
+    environment = os.environ | {"ZZ_STORE": str(tmp_path / "store"), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, *words[1:], *small], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+PYTHON = [block for language, block in BLOCKS if language == "python"]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=range(len(PYTHON)))
+def test_a_python_block_runs(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {})
+
+
+def test_links_and_pictures_exist():
+    for path in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_map_names_every_room():
+    for folder in sorted(p.name for p in (ROOT / "zz").iterdir() if p.is_dir() and p.name != "__pycache__"):
+        assert f"{folder}/" in README, folder
+
+
+def test_make_targets_are_there():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert {"help", "demo", "test", "check"} <= targets
+    assert set(re.findall(r"make (\w+)", " ".join(block for _, block in BLOCKS))) <= targets
