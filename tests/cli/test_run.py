@@ -62,9 +62,11 @@ def test_controls_bring_winning_rates_and_a_sheet(cli):
     assert code == 0
     assert "1 cell asked for, 4 controls beside them; 20 images to make" in out
     for control in ("standard", "guidance_matched", "compute_matched (predictions)", "compute_matched (rows)"):
-        (line,) = [row for row in out.splitlines() if f"│ {control}, T=" in row]
-        win, tie, loss = map(int, re.search(r"(\d+)/(\d+)/(\d+)", line).groups())
-        assert win + tie + loss == 4
+        lines = [row for row in out.splitlines() if f"│ {control}, T=" in row]
+        assert [row.split("│")[2].strip() for row in lines] == ["log_odds", "atypicality"]
+        for line in lines:
+            win, tie, loss = map(int, re.search(r"(\d+)/(\d+)/(\d+)", line).groups())
+            assert win + tie + loss == 4
     path = re.search(r"contact sheet: (\S+)", out)[1]
     with Image.open(path) as sheet:
         assert sheet.width > 400 and sheet.height > 500

@@ -157,6 +157,28 @@ def test_ref_0_22_moves_by_the_coefficients_of_the_step_below():
     assert not torch.allclose(run(Zigzag(inversion="ref_0_22"), wild), run(Zigzag(), wild))
 
 
+@pytest.mark.parametrize(
+    ("T", "first", "last", "beyond_one_percent"), [(50, -0.34, -62.2, 4), (10, -6.93, -84.6, 9), (4, -25.4, -92.3, 3)]
+)
+def test_ref_0_22_misses_the_noise_level_by_as_much_as_the_readme_says(T, first, last, beyond_one_percent):
+    """From a prediction that never changes, read off where the zag lands: percent of sigma / alpha. The expected
+    values were first computed by hand from the levels, with the target of diffusers >= 0.22's DDIMInverse."""
+    schedule = Timesteps("leading", 1).schedule(discrete(), T)
+    x0, eps = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double()
+    misses = []
+
+    def certain(x, node, gamma):
+        return from_eps(x, node, eps.reshape(1, 1, 1, 2))
+
+    for i in range(T - 1):  # each reflection from where it should start
+        t, s = schedule.nodes[i], schedule.nodes[i + 1]
+        walk = Walk(certain, schedule, DDIM(), NOISE, silent)
+        y = walk.up((s.alpha * x0 + s.sigma * eps).reshape(1, 1, 1, 2), i, 0.0, shift=1).flatten()
+        misses.append(100 * ((y[1] / y[0]).item() / t.r - 1))
+    assert misses[0] == pytest.approx(first, abs=0.05) and misses[-1] == pytest.approx(last, abs=0.05)
+    assert sum(abs(x) > 1 for x in misses) == beyond_one_percent
+
+
 @pytest.mark.parametrize("schedule", [VP, FLOW], ids=["vp", "flow"])
 def test_renoised_latents_have_the_law_of_the_forward_process(schedule):
     """Renoising x_s ~ q(x_s | x_0) gives mean alpha_t x_0 and variance sigma_t^2, within 5 standard errors."""

@@ -51,7 +51,7 @@ class Runner:
     devices: str | int = "auto"
     batch_size: str | int = "auto"
     precision: str = "32"
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", str(self.precision))
