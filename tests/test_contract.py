@@ -114,6 +114,9 @@ def test_a_top_level_key_reaches_the_sampler(name):
 
 
 def test_dataset_and_scorers_follow_the_model_unless_given():
-    assert compose("config").dataset.name == "mixture" and list(compose("config").scorers) == ["log_odds", "atypicality"]
+    assert compose("config").dataset.name == "mixture" and list(compose("config").scorers) == [
+        "log_odds",
+        "atypicality",
+    ]
     assert compose("config", overrides=["dataset=inline"]).dataset.name == "inline"
     assert not compose("config", overrides=["scorers=[]"]).get("scorers")

@@ -2,81 +2,114 @@
 
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.markup import escape
 
 from zz.cli import terminal
 from zz.cli.config import Refusal, build, command
-from zz.lab.hooks import SlotDone
-from zz.lab.planner import Job, merged, plan
+from zz.lab.hooks import Hooks, SlotDone
+from zz.lab.planner import Job, Plan, merged, plan
 from zz.lab.results import cell_rows, columns, comparison_rows
+from zz.lab.runner import Runner, Terminated
 from zz.lab.scoring import score, unscored
 from zz.lab.sheet import contact_sheet
 from zz.lab.store import Store
 from zz.sampling import pair
 
 
+class Request(NamedTuple):
+    """What a person asked for, as objects."""
+
+    store: Store
+    runner: Runner
+    hooks: Hooks
+    jobs: list[Job]  # one a config, controls left out
+    plan: Plan  # distinct, controls among them
+
+
 def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = terminal.console()
+    asked = request(configs)
+    asked.store.check_writable()
+    terminal.show_plan(out, asked.plan)
+    asked.hooks.on_start(asked.plan)
+    missing = asked.plan.images
+    try:
+        if missing:
+            with terminal.Bar(out, missing, "images") as bar:
+
+                def tell(done: SlotDone) -> None:
+                    bar.slot(done)
+                    asked.hooks.on_slot(done)
+
+                def say(text: str) -> None:
+                    out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+
+                missing = asked.runner.run(asked.plan.jobs, asked.store, tell, say)
+        return finish(out, asked, missing)
+    except Terminated:
+        out.print("terminated; what is made is kept, the same command goes on from there")
+        return 143
+    finally:
+        asked.hooks.on_end(asked.plan.images - missing, missing)
+
+
+def request(configs: Sequence[DictConfig]) -> Request:
+    """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
     first = configs[0]
     for name in ("store", "logger", "runner.devices", "runner.batch_size", "runner.threads"):
         if any(OmegaConf.select(c, name) != OmegaConf.select(first, name) for c in configs):
             raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
-    store, runner, hooks = Store(str(first.store)), build(first.runner), build(first.logger)
-    jobs = [job_of(config) for config in configs]
+    jobs = [_job(config) for config in configs]
     asked = list(jobs)
     for config, job in zip(configs, jobs, strict=True):
+        if not isinstance(config.controls, bool):
+            raise Refusal(f"controls={config.controls} must be true or false")
         asked += job.controls().values() if config.controls else []
-    store.check_writable()
-    planned = plan(asked, len(jobs), store)
-    terminal.show_plan(out, planned)
-    hooks.on_start(planned)
-    missing = planned.images
-    try:
-        if planned.images:
-            with terminal.Bar(out, planned.images, "images") as bar:
+    store = Store(str(first.store))
+    return Request(store, build(first.runner), build(first.logger), jobs, plan(asked, len(jobs), store))
 
-                def tell(done: SlotDone) -> None:
-                    bar.slot(done)
-                    hooks.on_slot(done)
 
-                missing = runner.run(planned.jobs, store, tell, lambda text: out.print(f"[yellow]{text}[/]"))
-        todo = unscored(planned.jobs, store)
-        with terminal.Bar(out, sum(len(i) for work in todo.values() for _, i in work), "scores") as bar:
-            scored = score(todo, store, "cpu", bar.add)
-    finally:
-        hooks.on_end(planned.images - missing, missing)
+def finish(out: Console, asked: Request, missing: int) -> int:
+    """Score what has no score yet, show the tables and the contact sheet; return the exit code."""
+    store, jobs = asked.store, merged(asked.jobs)
+    todo = unscored(asked.plan.jobs, store)
+    with terminal.Bar(out, sum(len(i) for work in todo.values() for _, i in work), "scores") as bar:
+        scored = score(todo, store, "cpu", bar.add)
     for problem in scored.unreadable:
-        out.print(f"[red]{problem}[/]", soft_wrap=True)
-    terminal.show_cells(out, cell_rows(planned.jobs, store))
-    terminal.show_comparisons(out, comparison_rows(merged(jobs), store))
-    if not scored.unreadable and (sheet := contact_sheet(columns(merged(jobs), store), store)):
-        out.print(f"contact sheet: {sheet}", soft_wrap=True)
+        out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
+    terminal.show_cells(out, cell_rows(asked.plan.jobs, store))
+    terminal.show_comparisons(out, comparison_rows(jobs, store))
+    if not scored.unreadable and (sheet := contact_sheet(columns(jobs, store), store)):
+        out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
     if missing:
         out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")
     return 1 if missing or scored.unreadable else 0
 
 
-def job_of(config: DictConfig) -> Job:
-    """One config as a job. Raises ValueError or Refusal with the field, the value and the remedy."""
-    for name in ("seed", "limit"):
+def _job(config: DictConfig) -> Job:
+    for name, least in (("seed", 0), ("limit", 1)):
         value = config[name]
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < (name == "limit")):
-            raise Refusal(f"{name}={value} must be a whole number of at least {int(name == 'limit')}")
+        if value is None and name == "limit":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise Refusal(f"{name}={value} must be a whole number of at least {least}")
     if config.dataset is None:
         raise Refusal(f"model={config.model.name} names no dataset of its own; choose one with dataset=")
     dataset = build(config.dataset)
-    size = OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size
     texts = tuple(prompt.text for prompt in dataset.prompts)
-    return Job.of(
+    return Job(
         sampler=build(config.sampler),
         solver=build(config.solver),
         steps=config.steps,
         model=build(config.model),
         guidance=build(config.guidance),
         spacing=build(config.schedule),
-        size=pair(size),
+        size=pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size),
         seed=config.seed,
         negative_prompt=config.negative_prompt,
         precision=build(config.runner).precision,
@@ -85,7 +118,7 @@ def job_of(config: DictConfig) -> Job:
         prompts=texts,
         wanted=len(texts) if config.limit is None else min(config.limit, len(texts)),
         scorers=tuple(build(config.get("scorers") or {}).values()),
-    )
+    ).resolved()
 
 
 def main() -> int:

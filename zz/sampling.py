@@ -32,7 +32,7 @@ def sample(
     initial_latents: Tensor | None = None,
     output: Literal["image", "latent"] = "image",
     batch_size: int | None = None,
-    device: str = "cpu",
+    device: str | None = None,
     probe: Probe = silent,
 ) -> list[Image.Image] | Tensor:
     """Sample one picture a prompt.
@@ -48,6 +48,7 @@ def sample(
     initial_latents: (B, C, h, w) in place of the starting noise
     output:          `image` gives B PIL images, `latent` a tensor (B, C, h, w)
     batch_size:      how many at once; all by default
+    device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
 
     Raises ValueError with the field, the value and the remedy.
@@ -70,7 +71,7 @@ def sample(
     elif isinstance(model, Model):
         size = model.size if size is None else size
         model.check(pair(size), texts)
-        opened = model.open(device)
+        opened = model.open(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     else:
         raise TypeError(f"cannot sample from a {type(model).__name__}; give a zz model, such as zz.Mixture()")
     width = batch_size or len(texts)

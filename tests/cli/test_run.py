@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 import zz.ls
+import zz.plan
 import zz.run
+import zz.score
 from zz.cli.terminal import number
 from zz.lab.stats import Interval
 from zz.lab.store import Store
@@ -227,6 +229,44 @@ def test_ctrl_c_is_one_clean_line_and_the_run_goes_on_from_there(store_path, tmp
     process = zz_run(*args, f"limit={made + 1}", cwd=tmp_path)
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and f"1 images to make, {made} there already" in out
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_sigterm_finishes_the_slot_and_the_run_goes_on_from_there(store_path, tmp_path, devices):
+    args = [f"store={store_path}", "steps=200", "runner.batch_size=4", f"runner.devices={devices}"]
+    process = zz_run(*args, cwd=tmp_path)
+    while not list(store_path.glob("cells/*/images/*/*.png")):
+        time.sleep(0.02)
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, out + err
+    assert "terminated; what is made is kept" in out and err == ""
+    made = len(list(store_path.glob("cells/*/images/*/*.png")))
+    assert 0 < made < 56 and made % 4 == 0
+    process = zz_run(*args, f"limit={made + 1}", cwd=tmp_path)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and f"1 images to make, {made} there already" in out
+
+
+def test_plan_tells_and_runs_nothing(cli, store_path):
+    line = ("gamma2=0,1,2", "lambda=0,10,49", "-m")
+    code, out, _ = cli(*line, command=zz.plan)
+    assert code == 0 and "9 cells asked for, 7 distinct" in out
+    assert "5,600 guided predictions saved by making equal cells once" in out  # 2 * 56 * 50
+    assert re.search(r"estimate: \d+ (s|min) on 1 worker", out)
+    assert not store_path.exists()
+    assert cli("lambda=60", command=zz.plan)[0] == 2
+
+
+def test_score_adds_numbers_and_no_pictures(cli, store_path):
+    cli(*FAST, "scorers=[]")
+    before = {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts}
+    code, out, _ = cli("steps=4", "limit=5", "scorers=[log_odds]", command=zz.score)
+    assert code == 0 and "2 images left as it is, 3 there already" in out
+    (row,) = Store(store_path).table()
+    assert list(row.scores.values()) == [3]
+    assert {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts} == before
 
 
 def test_two_processes_on_one_cell_both_finish(store_path, tmp_path):

@@ -30,7 +30,7 @@ def job(**fields):
         "prompts": ("a red circle", "a blue star", "a green square"),
         "wanted": 3,
     }
-    return Job.of(**(defaults | fields))
+    return Job(**(defaults | fields)).resolved()
 
 
 EQUAL = {

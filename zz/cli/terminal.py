@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -27,7 +28,7 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(highlight=False, width=WIDTH)
 
 
-def show_plan(out: Console, plan: Plan) -> None:
+def show_plan(out: Console, plan: Plan, fate: str = "to make") -> None:
     """Cells, images, guided predictions and network rows, before anything is done."""
     cells = f"{plan.asked} cell{'s' if plan.asked != 1 else ''} asked for"
     if plan.own != plan.asked:
@@ -35,10 +36,33 @@ def show_plan(out: Console, plan: Plan) -> None:
     if len(plan.jobs) > plan.own:
         cells += f", {len(plan.jobs) - plan.own} controls beside them"
     for path in plan.broken:
-        out.print(f"[yellow]not a whole picture, made again:[/] {path}", soft_wrap=True)
-    out.print(f"[bold]plan[/]  {cells}; {plan.images:,} images to make, {plan.there:,} there already")
+        out.print(
+            f"[yellow]not a whole picture, {'made again' if fate == 'to make' else fate}:[/] {escape(path)}",
+            soft_wrap=True,
+        )
+    out.print(f"[bold]plan[/]  {cells}; {plan.images:,} images {fate}, {plan.there:,} there already")
     if plan.images:
         out.print(f"      {plan.predictions:,} guided predictions, {plan.rows:,} network rows")
+
+
+def show_jobs(out: Console, plan: Plan) -> None:
+    """The plan, cell by cell: what an image costs and what is missing."""
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("cell", no_wrap=True)
+    table.add_column("key", style="dim", no_wrap=True)
+    for name in ("predictions", "rows", "there", "to make"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for job, missing in zip(plan.jobs, plan.missing, strict=True):
+        counts = (job.cost.predictions, job.cost.rows, job.wanted - missing, missing)
+        table.add_row(escape(job.cell.title), job.cell.key, *(f"{n:,}" for n in counts))
+    out.print(table)
+
+
+def duration(hours: float) -> str:
+    """Hours in the unit that a person would use."""
+    if hours < 1 / 60:
+        return f"{hours * 3600:.0f} s"
+    return f"{hours * 60:.0f} min" if hours < 2 else f"{hours:.1f} h"
 
 
 class Bar:
@@ -82,7 +106,7 @@ class Bar:
 
     def slot(self, done: SlotDone) -> None:
         """A slot is done."""
-        self.add(len(done.indices), done.cell.title)
+        self.add(len(done.indices), escape(done.cell.title))
 
 
 def show_cells(out: Console, rows: Sequence[CellRow]) -> None:
@@ -122,7 +146,7 @@ def show_comparisons(out: Console, rows: Sequence[ComparisonRow]) -> None:
         rate, low, high = (100 * x for x in w.rate)
         control = f"{row.control}, T={row.against.steps}"
         table.add_row(
-            row.job.cell.title,
+            escape(row.job.cell.title),
             control,
             row.scorer,
             f"{w.win}/{w.tie}/{w.loss}",
@@ -136,7 +160,7 @@ def show_comparisons(out: Console, rows: Sequence[ComparisonRow]) -> None:
 def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
     """The list of cells."""
     if not rows:
-        out.print(f"no cells in {root}")
+        out.print(f"no cells in {escape(root)}", soft_wrap=True)
         return
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("key", style="dim", no_wrap=True)
@@ -147,9 +171,11 @@ def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
     for row in rows:
         done = f"{100 * row.images / row.prompts:.0f} %" if row.prompts else ""
         scores = ", ".join(f"{name.rpartition('-')[0]} {n}" for name, n in row.scores.items())
-        table.add_row(row.cell.key, row.model, row.dataset, row.cell.title, f"{row.images}/{row.prompts}", done, scores)
+        table.add_row(
+            row.cell.key, row.model, row.dataset, escape(row.cell.title), f"{row.images}/{row.prompts}", done, scores
+        )
     out.print(table)
-    out.print(f"{len(rows)} cells in {root}", soft_wrap=True)
+    out.print(f"{len(rows)} cells in {escape(root)}", soft_wrap=True)
 
 
 def number(x: Interval) -> str:

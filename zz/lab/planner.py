@@ -42,21 +42,20 @@ class Job:
     wanted: int
     scorers: tuple[Scorer, ...] = ()
 
-    @classmethod
-    def of(cls, sampler: Sampler, solver: Solver, steps: int, **fields: object) -> "Job":
-        """A job reduced to its simplest form, so that equal pictures have equal cells.
+    def resolved(self) -> "Job":
+        """This job reduced to its simplest form, so that equal pictures have equal cells.
 
         Raises ValueError where the fields do not fit together.
         """
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
-            raise ValueError(f"steps={steps!r} must be a whole number of at least 1")
-        sampler = sampler.resolve(steps)
-        job = cls(sampler=sampler, solver=solver if sampler.inverts else solver.plain, steps=steps, **fields)  # type: ignore[arg-type]
+        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
+            raise ValueError(f"steps={self.steps!r} must be a whole number of at least 1")
+        sampler = self.sampler.resolve(self.steps)
+        job = replace(self, sampler=sampler, solver=self.solver if sampler.inverts else self.solver.plain)
         check_pair(job.sampler, job.guidance)
         job.schedule  # noqa: B018  raises where the steps cannot be placed
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)
         if job.negative_prompt is not None:
-            job.model.check(job.size, [job.negative_prompt])
+            job.model.check(job.size, [job.negative_prompt], job.precision)
         return job
 
     @cached_property
@@ -106,8 +105,7 @@ class Job:
         return found
 
     def _like(self, sampler: Sampler, steps: int, spacing: Spacing) -> "Job":
-        sampler = sampler.resolve(steps)
-        return replace(self, sampler=sampler, solver=self.solver.plain, steps=steps, spacing=spacing)
+        return replace(self, sampler=sampler, steps=steps, spacing=spacing).resolved()
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import multiprocessing as mp
 import os
 import platform
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +21,18 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
-from zz.diffusion.trajectory import Meter
+from zz.diffusion.trajectory import Meter, Probe, silent
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job
 from zz.lab.store import Store, StoreError
 from zz.models.base import PRECISIONS, Model, Pipeline
 from zz.sampling import draw
+
+
+class Terminated(Exception):
+    """The run was asked to end (SIGTERM), and did so at the end of a slot."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,11 @@ class Slot:
     start: int
     width: int
     indices: tuple[int, ...]
+
+    @property
+    def padded(self) -> list[int]:
+        """The prompts that are sampled: the slot's own, and its last one again where the job ends."""
+        return [min(i, self.job.wanted - 1) for i in range(self.start, self.start + self.width)]
 
 
 @dataclass(frozen=True)
@@ -69,10 +80,10 @@ class Runner:
         """Make what is missing; return how many pictures still are. `say` hears what a person should know.
 
         Raises what the work raises if there is one worker; with several, the others go on, and what a dead one
-        left is taken up once more.
+        left is taken up once more. Raises Terminated on SIGTERM, after the slots under way.
         """
         ledgers = {job.cell.key: _Ledger(job, store) for job in jobs}
-        places = self._places()
+        places = self.places()
 
         def told(done: SlotDone) -> None:
             ledgers[done.cell.key].add(done)
@@ -81,9 +92,11 @@ class Runner:
         try:
             slots = self._slots(jobs, store, say)
             if len(places) == 1:
-                with _threads(self.threads):
+                with limited_threads(self.threads), _until_sigterm() as asked_to_end:
                     for done in work(slots, store, places[0]):
                         told(done)
+                        if asked_to_end:
+                            raise Terminated
             else:
                 for attempt in (1, 2):
                     if slots:
@@ -96,7 +109,8 @@ class Runner:
                 ledger.close()
         return sum(len(store.missing(job.cell, range(job.wanted)).indices) for job in jobs)
 
-    def _places(self) -> list[str]:
+    def places(self) -> list[str]:
+        """The devices to work on, one worker each."""
         gpus = torch.cuda.device_count() if self.devices != "cpu" else 0
         if self.devices in ("auto", "cpu"):
             return [f"cuda:{i}" for i in range(gpus)] or ["cpu"]
@@ -105,10 +119,14 @@ class Runner:
             raise ValueError(f"runner.devices={n}, but there are {gpus} GPUs; choose at most {gpus}, or cpu")
         return [f"cuda:{i}" if gpus else "cpu" for i in range(n)]
 
+    def width(self, job: Job) -> int:
+        """The batch size that this runner would begin a cell with."""
+        return job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
+
     def _slots(self, jobs: Sequence[Job], store: Store, say: Callable[[str], None]) -> list[Slot]:
         slots = []
         for job in jobs:
-            asked = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
+            asked = self.width(job)
             missing = store.missing(job.cell, range(job.wanted)).indices
             if not missing:
                 continue
@@ -141,26 +159,31 @@ class Runner:
             process.start()
             there.close()
             workers[here] = process
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(_reap, workers)
+            asked_to_end = stack.enter_context(_until_sigterm())
+            told_them = False
             while workers:
-                for pipe in wait(list(workers)):
+                if asked_to_end and not told_them:
+                    told_them = True
+                    for process in workers.values():
+                        process.terminate()
+                for pipe in wait(list(workers), timeout=0.2):
                     assert isinstance(pipe, Connection)
                     try:
                         message = pipe.recv()
                     except (EOFError, OSError):
                         process = workers.pop(pipe)
                         process.join()
-                        if process.exitcode:
+                        if process.exitcode and not asked_to_end:
                             say(f"{process.name} died with exit code {process.exitcode}; the others go on")
                         continue
                     if isinstance(message, SlotDone):
                         tell(message)
                     else:
                         say(f"{workers[pipe].name}: {message}")
-        finally:
-            for process in workers.values():
-                process.terminate()
-                process.join()
+        if asked_to_end:
+            raise Terminated
 
 
 def work(slots: Sequence[Slot], store: Store, device: str) -> Iterator[SlotDone]:
@@ -174,11 +197,10 @@ def work(slots: Sequence[Slot], store: Store, device: str) -> Iterator[SlotDone]
                 yield _make(slot, pipeline, store, device)
 
 
-def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone:
-    job, start = slot.job, time.perf_counter()
-    inside = [min(i, job.wanted - 1) for i in range(slot.start, slot.start + slot.width)]  # padded by its last prompt
-    meter = Meter(job.guidance.rows)
-    x = draw(
+def draw_slot(slot: Slot, pipeline: Pipeline, probe: Probe = silent) -> Tensor:
+    """A slot's latents (width, C, h, w), padding included."""
+    job, inside = slot.job, slot.padded
+    return draw(
         pipeline,
         [job.prompts[i] for i in inside],
         [job.seed + i for i in inside],
@@ -189,9 +211,14 @@ def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone
         spacing=job.spacing,
         steps=job.steps,
         size=job.size,
-        probe=meter,
+        probe=probe,
     )
-    pictures = pipeline.decode(x)
+
+
+def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone:
+    job, start = slot.job, time.perf_counter()
+    meter = Meter(job.guidance.rows)
+    pictures = pipeline.decode(draw_slot(slot, pipeline, meter))
     for i in slot.indices:
         image = Image.fromarray(pictures[i - slot.start].numpy())
         store.put_image(job.cell, i, image, job.prompts[i], job.seed + i)
@@ -204,8 +231,11 @@ def _worker(pipe: Connection, slots: list[Slot], store: Store, device: str, thre
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     torch.set_num_threads(threads)
     try:
-        for done in work(slots, store, device):
-            pipe.send(done)
+        with _until_sigterm() as asked_to_end:
+            for done in work(slots, store, device):
+                pipe.send(done)
+                if asked_to_end:
+                    raise SystemExit(143)
     except BrokenPipeError:
         raise SystemExit(1) from None  # the parent is gone
     except (ValueError, StoreError, RuntimeError, OSError) as error:
@@ -255,7 +285,28 @@ def _version(package: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _threads(n: int) -> Iterator[None]:
+def _until_sigterm() -> Iterator[list[int]]:
+    """A list that is empty until SIGTERM arrives. Elsewhere than in the main thread none can, and it stays empty."""
+    arrived: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield arrived
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: arrived.append(number))
+    try:
+        yield arrived
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _reap(workers: dict[Connection, BaseProcess]) -> None:
+    for process in workers.values():
+        process.kill()  # every file is whole at any moment
+        process.join()
+
+
+@contextlib.contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """So many CPU threads for torch, and afterwards as many as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:

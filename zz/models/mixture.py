@@ -67,9 +67,9 @@ class Mixture(Model):
         yield MixturePipeline(self, torch.device(device))
 
 
-def points(std: float = 0.3, **fields: Any) -> Mixture:
+def points(std: float = 0.3) -> Mixture:
     """The exact model in two dimensions: eight components on the unit circle, named by the compass."""
-    return Mixture(world=Compass(), std=std, size=(1, 1), name="points", **fields)
+    return Mixture(world=Compass(), std=std, size=(1, 1), name="points")
 
 
 class MixturePipeline(Pipeline):
