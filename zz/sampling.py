@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from zz.diffusion.guidance import CFG, Guidance
+from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.samplers import GuidanceMatched, Sampler, Zigzag
 from zz.diffusion.solvers import DDIM, Solver
@@ -116,14 +117,19 @@ def draw(
     size: tuple[int, int] | None,
     x_T: Tensor | None = None,
     probe: Probe = silent,
+    memory: Memory | None = None,
 ) -> Tensor:
-    """One batch, from noise to latents (B, C, h, w): encode, noise, sample."""
+    """One batch, from noise to latents (B, C, h, w): encode, noise, sample.
+
+    memory: shared between batches of the same prompts, seeds and settings that differ in the sampler only
+    """
     check_pair(sampler, guidance)
     shape = pipeline.shape(size) if x_T is None and size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     cond, uncond = pipeline.encode(prompts, negative_prompts)
     start = starting_noise(seeds, shape) if x_T is None else x_T
+    guided = guidance.bind(pipeline, cond, uncond)
     return sampler.sample(
-        guidance.bind(pipeline, cond, uncond),
+        guided if memory is None else memory.of(guided),
         start.to(pipeline.device),
         spacing.bind(pipeline.spacing).schedule(pipeline.curve, steps),
         solver,

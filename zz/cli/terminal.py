@@ -43,6 +43,9 @@ def show_plan(out: Console, plan: Plan, fate: str = "to make") -> None:
     out.print(f"[bold]plan[/]  {cells}; {plan.images:,} images {fate}, {plan.there:,} there already")
     if plan.images:
         out.print(f"      {plan.predictions:,} guided predictions, {plan.rows:,} network rows")
+    if plan.saved.predictions:
+        saved = f"{plan.saved.predictions:,} predictions and {plan.saved.rows:,} rows"
+        out.print(f"      {saved} more are shared by trajectories that begin alike")
 
 
 def show_jobs(out: Console, plan: Plan) -> None:

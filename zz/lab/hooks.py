@@ -18,6 +18,8 @@ class SlotDone(NamedTuple):
     seconds: float
     predictions: int  # guided predictions an image, counted
     rows: int  # network rows an image, counted
+    shared_predictions: int  # of them, how many were answered from a trajectory that began alike
+    shared_rows: int
     device: str
 
 

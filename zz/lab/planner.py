@@ -1,13 +1,20 @@
 """From what was asked for to what has to be done: jobs, their controls, and what they cost. Runs nothing."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import torch
+from torch import Tensor
+
 from zz.diffusion.guidance import Guidance
+from zz.diffusion.memory import Memory
+from zz.diffusion.noise import KeyedNoise
+from zz.diffusion.prediction import Prediction, from_v
 from zz.diffusion.samplers import GuidanceMatched, Sampler, Standard, Zigzag
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
-from zz.diffusion.schedule import Schedule
+from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
 from zz.diffusion.spacing import Spacing, Uniform
 from zz.lab.cell import Cell
@@ -86,6 +93,12 @@ class Job:
         """Guided predictions and network rows an image."""
         return cost(self.sampler, self.guidance, self.schedule)
 
+    @property
+    def family(self) -> tuple[Hashable, ...]:
+        """What two jobs must have in common for their trajectories to begin alike: all but the sampler."""
+        own = (self.model, self.solver, self.guidance, self.spacing, self.steps, self.size, self.seed)
+        return (*own, self.negative_prompt, self.precision, self.digest)
+
     def controls(self) -> dict[str, "Job"]:
         """What this job should be compared with, by name; none for standard sampling and the controls themselves."""
         if isinstance(self.sampler, Standard | GuidanceMatched):
@@ -117,6 +130,7 @@ class Plan:
     jobs: tuple[Job, ...]
     missing: tuple[int, ...]  # pictures, by job
     broken: tuple[str, ...]  # pictures that are there but not whole
+    saved: Cost  # what trajectories that begin alike share, over all missing pictures
 
     @property
     def images(self) -> int:
@@ -128,11 +142,36 @@ class Plan:
 
     @property
     def predictions(self) -> int:
-        return sum(n * job.cost.predictions for n, job in zip(self.missing, self.jobs, strict=True))
+        every = sum(n * job.cost.predictions for n, job in zip(self.missing, self.jobs, strict=True))
+        return every - self.saved.predictions
 
     @property
     def rows(self) -> int:
-        return sum(n * job.cost.rows for n, job in zip(self.missing, self.jobs, strict=True))
+        return sum(n * job.cost.rows for n, job in zip(self.missing, self.jobs, strict=True)) - self.saved.rows
+
+
+def families(jobs: Iterable[Job]) -> list[list[Job]]:
+    """Jobs whose trajectories begin alike, together, the one with the most predictions first."""
+    found: dict[tuple[Hashable, ...], list[Job]] = {}
+    for job in jobs:
+        found.setdefault(job.family, []).append(job)
+    return [sorted(family, key=lambda job: -job.cost.predictions) for family in found.values()]
+
+
+def shared(family: Sequence[Job]) -> list[Cost]:
+    """For each job of a family, how much of its cost is answered from the family's first trajectory."""
+    memory = Memory(family[0].guidance.rows)
+    start, out = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), []
+
+    def stub(x: Tensor, node: Node, gamma: float) -> Prediction:
+        return from_v(x, node, torch.sin(x * (1 + gamma)) + math.cos(node.time))  # other paths, other latents
+
+    for job in family:
+        before = Cost(memory.predictions, memory.rows)
+        noise = KeyedNoise((0,), (1, 1, 1))
+        job.sampler.sample(memory.of(stub), start, job.schedule, job.solver, noise)
+        out.append(Cost(memory.predictions - before.predictions, memory.rows - before.rows))
+    return out
 
 
 def plan(jobs: Sequence[Job], asked: int, store: Store) -> Plan:
@@ -141,7 +180,14 @@ def plan(jobs: Sequence[Job], asked: int, store: Store) -> Plan:
     own = len(merged(jobs[:asked]))
     lacks = [store.missing(job.cell, range(job.wanted)) for job in distinct]
     broken = [str(store.image_path(job.cell, i)) for job, m in zip(distinct, lacks, strict=True) for i in m.broken]
-    return Plan(asked, own, tuple(distinct), tuple(len(m.indices) for m in lacks), tuple(broken))
+    missing = {job.cell.key: len(m.indices) for job, m in zip(distinct, lacks, strict=True)}
+    saved = Cost(0, 0)
+    for family in families(job for job in distinct if missing[job.cell.key]):
+        if len(family) > 1:
+            for job, part in zip(family, shared(family), strict=True):
+                n = min(missing[job.cell.key], missing[family[0].cell.key])
+                saved = Cost(saved.predictions + n * part.predictions, saved.rows + n * part.rows)
+    return Plan(asked, own, tuple(distinct), tuple(missing.values()), tuple(broken), saved)
 
 
 def merged(jobs: Iterable[Job]) -> list[Job]:

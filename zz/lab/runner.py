@@ -12,7 +12,7 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing.connection import Connection, wait
@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zz.diffusion.memory import Memory
 from zz.diffusion.trajectory import Meter, Probe, silent
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job
@@ -57,12 +58,14 @@ class Runner:
     batch_size: auto: what the model recommends; or N. The first one that a cell was made with governs it.
     precision:  32, 16 or bf16; part of the cell
     threads:    CPU threads a worker, the same for any number of workers
+    share:      whether cells whose trajectories begin alike, as over lambda, share their predictions; moves no number
     """
 
     devices: str | int = "auto"
     batch_size: str | int = "auto"
     precision: str = "32"
     threads: int = 1
+    share: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", str(self.precision))
@@ -93,7 +96,7 @@ class Runner:
             slots = self._slots(jobs, store, say)
             if len(places) == 1:
                 with limited_threads(self.threads), _until_sigterm() as asked_to_end:
-                    for done in work(slots, store, places[0]):
+                    for done in work(_bundles(slots, self.share), store, places[0]):
                         told(done)
                         if asked_to_end:
                             raise Terminated
@@ -147,12 +150,13 @@ class Runner:
         tell: Callable[[SlotDone], None],
         say: Callable[[str], None],
     ) -> None:
-        """One spawned process a place; slots are shared out by stride."""
+        """One spawned process a place; bundles of slots are shared out by stride."""
         context = mp.get_context("spawn")
         workers: dict[Connection, BaseProcess] = {}
-        for rank, place in enumerate(places[: len(slots)]):
+        bundles = _bundles(slots, self.share)
+        for rank, place in enumerate(places[: len(bundles)]):
             here, there = context.Pipe(duplex=False)
-            args = (there, slots[rank :: len(places)], store, place, self.threads)
+            args = (there, bundles[rank :: len(places)], store, place, self.threads)
             process: BaseProcess = context.Process(
                 target=_worker, args=args, daemon=True, name=f"worker {rank} on {place}"
             )
@@ -186,18 +190,32 @@ class Runner:
             raise Terminated
 
 
-def work(slots: Sequence[Slot], store: Store, device: str) -> Iterator[SlotDone]:
-    """Make slots, one by one; each model is opened once for each precision."""
-    by_model: dict[tuple[Model, str], list[Slot]] = {}
+Bundle = tuple[Slot, ...]  # slots over the same prompts whose trajectories begin alike; the longest first
+
+
+def _bundles(slots: Sequence[Slot], share: bool) -> list[Bundle]:
+    if not share:
+        return [(slot,) for slot in slots]
+    found: dict[tuple[Hashable, ...], list[Slot]] = {}
     for slot in slots:
-        by_model.setdefault((slot.job.model, slot.job.precision), []).append(slot)
+        found.setdefault((slot.job.family, slot.start, slot.width), []).append(slot)
+    return [tuple(sorted(same, key=lambda slot: -slot.job.cost.predictions)) for same in found.values()]
+
+
+def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotDone]:
+    """Make slots, one by one; each model is opened once for each precision."""
+    by_model: dict[tuple[Model, str], list[Bundle]] = {}
+    for bundle in bundles:
+        by_model.setdefault((bundle[0].job.model, bundle[0].job.precision), []).append(bundle)
     for (model, precision), mine in by_model.items():
         with model.open(device, precision) as pipeline:
-            for slot in mine:
-                yield _make(slot, pipeline, store, device)
+            for bundle in mine:
+                memory = Memory(bundle[0].job.guidance.rows) if len(bundle) > 1 else None
+                for slot in bundle:
+                    yield _make(slot, pipeline, store, device, memory)
 
 
-def draw_slot(slot: Slot, pipeline: Pipeline, probe: Probe = silent) -> Tensor:
+def draw_slot(slot: Slot, pipeline: Pipeline, probe: Probe = silent, memory: Memory | None = None) -> Tensor:
     """A slot's latents (width, C, h, w), padding included."""
     job, inside = slot.job, slot.padded
     return draw(
@@ -212,27 +230,29 @@ def draw_slot(slot: Slot, pipeline: Pipeline, probe: Probe = silent) -> Tensor:
         steps=job.steps,
         size=job.size,
         probe=probe,
+        memory=memory,
     )
 
 
-def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str) -> SlotDone:
+def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str, memory: Memory | None) -> SlotDone:
     job, start = slot.job, time.perf_counter()
-    meter = Meter(job.guidance.rows)
-    pictures = pipeline.decode(draw_slot(slot, pipeline, meter))
+    meter, before = Meter(job.guidance.rows), (memory.predictions, memory.rows) if memory else (0, 0)
+    pictures = pipeline.decode(draw_slot(slot, pipeline, meter, memory))
+    shared = (memory.predictions - before[0], memory.rows - before[1]) if memory else (0, 0)
     for i in slot.indices:
         image = Image.fromarray(pictures[i - slot.start].numpy())
         store.put_image(job.cell, i, image, job.prompts[i], job.seed + i)
     seconds = time.perf_counter() - start
-    return SlotDone(job.cell, slot.indices, seconds, meter.predictions, meter.rows, device)
+    return SlotDone(job.cell, slot.indices, seconds, meter.predictions, meter.rows, *shared, device)
 
 
-def _worker(pipe: Connection, slots: list[Slot], store: Store, device: str, threads: int) -> None:
+def _worker(pipe: Connection, bundles: list[Bundle], store: Store, device: str, threads: int) -> None:
     """A spawned process. The parent hears of every slot, or of the one error that ended it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     torch.set_num_threads(threads)
     try:
         with _until_sigterm() as asked_to_end:
-            for done in work(slots, store, device):
+            for done in work(bundles, store, device):
                 pipe.send(done)
                 if asked_to_end:
                     raise SystemExit(143)
@@ -267,6 +287,8 @@ class _Ledger:
             "slot_seconds": sum(slot.seconds for slot in self.slots),
             "predictions_per_image": self.slots[0].predictions,
             "rows_per_image": self.slots[0].rows,
+            "shared_predictions_per_image": max(slot.shared_predictions for slot in self.slots),
+            "shared_rows_per_image": max(slot.shared_rows for slot in self.slots),
             "devices": sorted({slot.device for slot in self.slots}),
             "host": platform.node(),
             "python": platform.python_version(),

@@ -1,0 +1,60 @@
+"""Sharing between trajectories that begin alike: the same files, fewer predictions."""
+
+import pytest
+
+from tests.store.test_runner import files, many, run
+from zz.diffusion.samplers import EndToEnd, Resampling, Standard, Zigzag
+from zz.diffusion.solvers import DPMpp2M, EulerAncestral
+from zz.lab.planner import families, merged, plan, shared
+from zz.lab.store import Store
+
+LAMBDAS = range(0, 51, 5)
+
+
+def sweep(**fields):
+    prompts = {"prompts": ("a red circle", "a blue star", "a green square"), "wanted": 3}
+    return [many(steps=50, sampler=Zigzag(2.0, 0.0, n), **(prompts | fields)) for n in LAMBDAS]
+
+
+@pytest.mark.parametrize("solver", [None, EulerAncestral(), DPMpp2M()], ids=["ddim", "euler_ancestral", "dpmpp_2m"])
+def test_a_sweep_over_lambda_shares_its_beginnings_and_moves_no_bit(store_path, tmp_path, solver):
+    jobs = sweep(**({"solver": solver} if solver else {}))
+    alone, together = Store(store_path), Store(tmp_path / "together")
+    _, apart = run(alone, *jobs, share=False)
+    _, done = run(together, *jobs, share=True)
+    for job in jobs:
+        assert files(alone, job.cell) == files(together, job.cell)
+
+    def asked(slots):
+        predictions = sum(d.predictions - d.shared_predictions for d in slots)
+        return predictions, sum(d.rows - d.shared_rows for d in slots)
+
+    assert asked(apart) == (1100, 1925)
+    # 425 and 800 where states are shared; ten branches share the branching step's first prediction as well
+    assert asked(done) == (415, 780)
+
+
+def test_the_plan_knows_what_will_be_shared(store_path):
+    jobs = sweep()
+    found = plan(jobs, len(jobs), Store(store_path))
+    assert (found.predictions, found.rows) == (3 * 415, 3 * 780)
+    assert (found.saved.predictions, found.saved.rows) == (3 * 685, 3 * 1145)
+    assert len(families(merged(jobs))) == 1
+
+
+def test_several_workers_share_too(store_path, tmp_path):
+    jobs = [many(steps=10, sampler=Zigzag(2.0, 0.0, n)) for n in (0, 3, 9)]
+    one, two = Store(store_path), Store(tmp_path / "two")
+    run(one, *jobs, batch_size=4)
+    assert run(two, *jobs, batch_size=4, devices=2)[0] == 0
+    for job in jobs:
+        assert files(one, job.cell) == files(two, job.cell)
+
+
+def test_only_what_begins_alike_is_shared():
+    end_to_end, standard = many(sampler=EndToEnd(2.0)), many(sampler=Standard(2.0))
+    assert shared([end_to_end, standard])[1].predictions == standard.cost.predictions  # its first way down
+    assert shared([many(sampler=Zigzag(2.0, 0.0)), many(sampler=Zigzag(2.0, 1.0))])[1] == (1, 2)  # the first zig
+    assert shared([many(sampler=Zigzag(2.0, 0.0)), many(sampler=Zigzag(3.0, 0.0))])[1] == (0, 0)
+    assert shared([many(sampler=Resampling(2.0, 3, 2)), many(sampler=Resampling(2.0, 3, 1))])[1] == (2, 4)
+    assert len(families([standard, many(sampler=Standard(2.0), seed=1)])) == 2

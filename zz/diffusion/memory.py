@@ -1,0 +1,60 @@
+"""Predictions shared between trajectories that begin alike.
+
+A network is a function: asked the same latent, node and guidance, it gives the same prediction. Cells that differ
+only in lambda walk the same way until the smaller one stops reflecting, so the second walk can be answered from
+the first. The latents themselves are compared, bit by bit; nothing is assumed about the samplers.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zz.diffusion.guidance.base import Guided
+from zz.diffusion.prediction import Prediction
+from zz.diffusion.schedule import Node
+
+
+class Asked(NamedTuple):
+    """One question to the network, and its answer."""
+
+    x: Tensor
+    node: Node
+    gamma: float
+    prediction: Prediction
+
+
+class Memory:
+    """What the first trajectory of a batch asked, in order. Later ones follow it for as long as they ask the same.
+
+    Holds three latents for each prediction of the first trajectory.
+
+    rows: what one prediction costs at a gamma, for the count of what was saved
+    """
+
+    def __init__(self, rows: Callable[[float], int] = lambda gamma: 0) -> None:
+        self.predictions, self.rows = 0, 0  # answered from memory
+        self._cost = rows
+        self._trunk: list[Asked] = []
+
+    def of(self, denoise: Guided) -> Guided:
+        """The same network for one more trajectory: the first is remembered, later ones are answered."""
+        recording, following, position = not self._trunk, True, 0
+
+        def remembered(x: Tensor, node: Node, gamma: float) -> Prediction:
+            nonlocal following, position
+            if not recording and following:
+                known = self._trunk[position] if position < len(self._trunk) else None
+                if known and known.node == node and known.gamma == gamma and torch.equal(known.x, x):
+                    position += 1
+                    self.predictions += 1
+                    self.rows += self._cost(gamma)
+                    return known.prediction
+                following = False  # once apart, apart for good
+            prediction = denoise(x, node, gamma)
+            if recording:
+                self._trunk.append(Asked(x, node, gamma, prediction))
+            return prediction
+
+        return remembered
