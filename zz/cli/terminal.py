@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zz.lab.stats import Interval
     from zz.lab.store import Row
 
-WIDTH = 170  # of tables where there is no terminal to ask
+WIDTH, WIDE = 160, 110  # of tables where there is no terminal to ask; from where on there is room for all columns
 
 
 def console() -> Console:
@@ -81,7 +81,7 @@ class Bar:
             TimeElapsedColumn(),
             TextColumn("ETA"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[now]}", style="dim"),
+            *([TextColumn("{task.fields[now]}", style="dim")] if out.width >= WIDE else []),
             console=out,
             disable=not out.is_terminal or not total,
         )
@@ -113,51 +113,40 @@ class Bar:
 
 
 def show_cells(out: Console, rows: Sequence[CellRow]) -> None:
-    """The table of cells: what each costs and scores."""
+    """The table of cells: what each costs and scores. A narrow terminal folds the cells' names, never the numbers."""
     scorers = {s.name: s for row in rows for s in row.job.scorers}.values()
-    table = Table(title="cells", title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-    table.add_column("cell", no_wrap=True)
-    table.add_column("key", style="dim", no_wrap=True)
-    for name in ("images", "predictions", "rows"):
+    table = Table(title="cells: mean and 95 % interval", title_justify="left", title_style="bold", show_edge=False)
+    wide = out.width >= WIDE
+    table.add_column("cell", overflow="fold", min_width=16)
+    for name in ("key", "images", "predictions", "rows") if wide else ("rows",):
         table.add_column(name, justify="right", no_wrap=True)
     for scorer in scorers:
         arrow = "↑" if scorer.higher_is_better else "↓"
-        table.add_column(f"{scorer.name} {arrow} ({scorer.unit}), mean and 95 %", justify="right")
+        table.add_column(f"{scorer.name} {arrow}\n({scorer.unit})", justify="right", no_wrap=True)
     for row in rows:
         cost = row.job.cost
-        counts = (f"{row.images}/{row.job.wanted}", str(cost.predictions), str(cost.rows))
-        table.add_row(
-            row.job.cell.title,
-            row.job.cell.key,
-            *counts,
-            *(number(row.means[s.name]) if s.name in row.means else "" for s in scorers),
-        )
+        counts = [row.job.cell.key[:8], f"{row.images}/{row.job.wanted}", str(cost.predictions)] if wide else []
+        means = (number(row.means[s.name]) if s.name in row.means else "" for s in scorers)
+        table.add_row(escape(row.job.cell.title), *counts, str(cost.rows), *means)
     out.print(table)
 
 
 def show_comparisons(out: Console, rows: Sequence[ComparisonRow]) -> None:
-    """The table of winning rates, paired by prompt and seed."""
-    if not rows:
-        return
-    table = Table(title="against controls, paired", title_justify="left", title_style="bold", show_edge=False)
-    for name in ("cell", "control", "score"):
-        table.add_column(name, no_wrap=True)
-    for name in ("win/tie/loss", "winning rate, 95 %", "mean difference, 95 %", "sign test p"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        w = row.winning
-        rate, low, high = (100 * x for x in w.rate)
-        control = f"{row.control}, T={row.against.steps}"
-        table.add_row(
-            escape(row.job.cell.title),
-            control,
-            row.scorer,
-            f"{w.win}/{w.tie}/{w.loss}",
-            f"{rate:.0f} % [{low:.0f}, {high:.0f}]",
-            number(w.difference),
-            f"{w.p:.2g}",
+    """A table for each cell and score: the winning rates against its controls, paired by prompt and seed."""
+    wide = out.width >= WIDE
+    for title, score in dict.fromkeys((row.job.cell.title, row.scorer) for row in rows):
+        table = Table(
+            title=f"{escape(title)}: {score}, paired", title_justify="left", title_style="bold", show_edge=False
         )
-    out.print(table)
+        table.add_column("against", overflow="fold", min_width=20)
+        for name in ("win/tie/loss", "winning rate", "mean difference", *(["sign test p"] if wide else [])):
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in (row for row in rows if (row.job.cell.title, row.scorer) == (title, score)):
+            w = row.winning
+            rate, low, high = (100 * x for x in w.rate)
+            shown = [f"{rate:.0f} % [{low:.0f}, {high:.0f}]", number(w.difference), *([f"{w.p:.2g}"] if wide else [])]
+            table.add_row(f"{row.control}, T={row.against.steps}", f"{w.win}/{w.tie}/{w.loss}", *shown)
+        out.print(table)
 
 
 def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
