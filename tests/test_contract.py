@@ -15,6 +15,7 @@ from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.samplers import Sampler
 from zz.diffusion.solvers import Solver
 from zz.diffusion.spacing import Spacing
+from zz.diffusion.trajectory import Leg
 from zz.lab.cell import plain
 from zz.lab.hooks import Hooks
 from zz.lab.runner import Runner
@@ -24,7 +25,11 @@ from zz.scorers.base import Scorer
 
 CONF = Path(conf_dir())
 ROOMS = {"model": Model, "sampler": Sampler, "solver": Solver, "schedule": Spacing, "runner": Runner, "logger": Hooks}
-NEEDED = {"explicit": ["schedule.times=[999,749,499,249]", "steps=4"], "inline": ["dataset.texts=[a red circle]"]}
+NEEDED = {
+    "explicit": ["schedule.times=[999,749,499,249]", "steps=4"],
+    "inline": ["dataset.texts=[a red circle]"],
+    "sd": ["model.pretrained=none"],
+}
 GROUPS = ["model", "sampler", "solver", "guidance", "schedule", "dataset", "scorers", "runner", "logger"]
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 
@@ -103,6 +108,12 @@ def test_every_sampler_keeps_its_word(option):
         assert simplest.resolve(T) == simplest and simplest.nfe(T) == sampler.nfe(T)
         assert (run(simplest, resolved.append) == x).all()
         assert plain(simplest)["version"] >= 1
+        assert sampler.inverts == any(step.leg is Leg.ZAG for step in steps)
+        for T in (2, 3, 5):
+            counted = []
+            schedule = pipeline.spacing.schedule(pipeline.curve, T)
+            run(sampler, counted.append)
+            assert len(counted) == sampler.nfe(T)
 
 
 @pytest.mark.parametrize("name", ["gamma1", "gamma2", "lambda", "k", "rounds", "inversion", "network_time", "v_at"])

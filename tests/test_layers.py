@@ -12,8 +12,8 @@ PLAIN = {"numpy", "scipy", "PIL"}  # numbers and pictures, no networks
 
 # (folder or file, what it may import beside the standard library and itself); the first match rules
 LAW: list[tuple[str, set[str]]] = [
-    ("diffusion/guidance", {"torch", "zz.diffusion.prediction", "zz.diffusion.schedule"}),
-    ("diffusion/solvers", {"torch", "zz.diffusion.prediction", "zz.diffusion.schedule"}),
+    ("diffusion/guidance", {"torch", "zz.diffusion.fields", "zz.diffusion.prediction", "zz.diffusion.schedule"}),
+    ("diffusion/solvers", {"torch", "zz.diffusion.fields", "zz.diffusion.prediction", "zz.diffusion.schedule"}),
     ("diffusion", {"torch"}),
     ("data", PLAIN),
     ("models/mixture.py", {"torch", "zz.diffusion", "zz.data", "zz.models"}),

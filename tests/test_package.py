@@ -1,5 +1,6 @@
 """The wheel: it holds zz with its conf and nothing else, and runs far from the checkout."""
 
+import os
 import subprocess
 import sys
 import venv
@@ -39,11 +40,17 @@ def test_it_runs_from_elsewhere(wheel, tmp_path):
     borrowed = [p for p in sys.path if p.endswith("site-packages")]
     (site / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     python = tmp_path / "venv" / "bin" / "python"
+    alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     where = subprocess.run(
-        [python, "-P", "-c", "import zz; print(zz.__file__)"], cwd=tmp_path, check=True, capture_output=True, text=True
+        [python, "-P", "-c", "import zz; print(zz.__file__)"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        env=alone,
     )
     assert str(site) in where.stdout
     args = ["-m", "zz.run", "sampler=zigzag", "gamma2=0", "lambda=2", "steps=4", "limit=2", "-m", "store=here"]
-    done = subprocess.run([python, *args], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([python, *args], cwd=tmp_path, capture_output=True, text=True, env=alone)
     assert done.returncode == 0, done.stderr
     assert "2 images to make" in done.stdout and (tmp_path / "here" / "cells").is_dir()

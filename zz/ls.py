@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from zz.cli import terminal
-from zz.cli.config import command
-from zz.lab.store import Store
+from zz.cli.config import command, store_of
 
 
 def ls(configs: Sequence[DictConfig]) -> int:
     """List the store's cells; return the exit code."""
-    store = Store(str(configs[0].store))
+    store = store_of(configs[0])
     terminal.show_store(terminal.console(), list(store.table()), str(store.root))
     return 0
 

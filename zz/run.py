@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from zz.cli import terminal
-from zz.cli.config import Refusal, build, command
+from zz.cli.config import Refusal, build, command, store_of
+from zz.diffusion.fields import check_count
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
 from zz.lab.results import cell_rows, columns, comparison_rows
@@ -37,12 +38,14 @@ def run(configs: Sequence[DictConfig]) -> int:
     asked.store.check_writable()
     terminal.show_plan(out, asked.plan)
     asked.hooks.on_start(asked.plan)
-    missing = asked.plan.images
+    missing, made = asked.plan.images, 0
     try:
         if missing:
             with terminal.Bar(out, missing, "images") as bar:
 
                 def tell(done: SlotDone) -> None:
+                    nonlocal made
+                    made += len(done.indices)
                     bar.slot(done)
                     asked.hooks.on_slot(done)
 
@@ -55,7 +58,7 @@ def run(configs: Sequence[DictConfig]) -> int:
         out.print("terminated; what is made is kept, the same command goes on from there")
         return 143
     finally:
-        asked.hooks.on_end(asked.plan.images - missing, missing)
+        asked.hooks.on_end(made, asked.plan.images - made)
 
 
 def request(configs: Sequence[DictConfig]) -> Request:
@@ -70,7 +73,7 @@ def request(configs: Sequence[DictConfig]) -> Request:
         if not isinstance(config.controls, bool):
             raise Refusal(f"controls={config.controls} must be true or false")
         asked += job.controls().values() if config.controls else []
-    store = Store(str(first.store))
+    store = store_of(first)
     return Request(store, build(first.runner), build(first.logger), jobs, plan(asked, len(jobs), store))
 
 
@@ -92,16 +95,18 @@ def finish(out: Console, asked: Request, missing: int) -> int:
 
 
 def _job(config: DictConfig) -> Job:
-    for name, least in (("seed", 0), ("limit", 1)):
-        value = config[name]
-        if value is None and name == "limit":
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise Refusal(f"{name}={value} must be a whole number of at least {least}")
+    check_count("seed", config.seed)
+    if config.limit is not None:
+        check_count("limit", config.limit, 1)
+    negative = config.negative_prompt
+    if not isinstance(negative, str | None):
+        raise Refusal(f"negative_prompt={negative} must be text; quote it: negative_prompt='\"{negative}\"'")
     if config.dataset is None:
         raise Refusal(f"model={config.model.name} names no dataset of its own; choose one with dataset=")
     dataset = build(config.dataset)
     texts = tuple(prompt.text for prompt in dataset.prompts)
+    if config.seed + len(texts) >= 2**63:
+        raise Refusal(f"seed={config.seed} is too large: seed + prompt number must stay below 2^63")
     return Job(
         sampler=build(config.sampler),
         solver=build(config.solver),
@@ -111,7 +116,7 @@ def _job(config: DictConfig) -> Job:
         spacing=build(config.schedule),
         size=pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size),
         seed=config.seed,
-        negative_prompt=config.negative_prompt,
+        negative_prompt=negative,
         precision=build(config.runner).precision,
         dataset=dataset.name,
         digest=dataset.digest,

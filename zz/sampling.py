@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zz.diffusion.fields import check_choice, check_count
 from zz.diffusion.guidance import CFG, Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise, starting_noise
@@ -52,18 +53,27 @@ def sample(
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
 
-    Raises ValueError with the field, the value and the remedy.
+    Raises ValueError with the field, the value and what it may be.
     """
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not texts:
-        raise ValueError("prompts is empty; give at least one")
-    seeds = list(range(len(texts))) if seeds is None else list(seeds)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"prompts={prompts!r} must be a text, or a list of at least one")
+    chosen = list(range(len(texts))) if seeds is None else _listed(seeds)
     negatives = [negative_prompt] * len(texts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
-    for name, values in (("seeds", seeds), ("negative_prompt", negatives), ("initial_latents", initial_latents)):
+    for name, values in (("seeds", chosen), ("negative_prompt", negatives), ("initial_latents", initial_latents)):
         if values is not None and len(values) != len(texts):
             raise ValueError(f"{name} has {len(values)} entries for {len(texts)} prompts; give one each")
-    if output not in ("image", "latent"):
-        raise ValueError(f"output={output!r} is not known; known are image, latent")
+    for seed in chosen:
+        check_count("seeds", seed)
+    check_count("steps", steps, 1)
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
+    check_choice("output", output, ("image", "latent"))
+    kinds = {"sampler": Sampler, "solver": Solver, "guidance": Guidance, "schedule": Spacing, "initial_latents": Tensor}
+    given = {"sampler": sampler, "solver": solver, "guidance": guidance, "schedule": schedule}
+    for name, value in (given | {"initial_latents": initial_latents}).items():
+        if value is not None and not isinstance(value, kinds[name]):
+            raise ValueError(f"{name}={value!r} must be a {kinds[name].__name__}, such as {_EXAMPLES[name]}")
     opened: AbstractContextManager[Pipeline]
     if isinstance(model, Pipeline):
         if size is None and initial_latents is None:
@@ -72,9 +82,11 @@ def sample(
     elif isinstance(model, Model):
         size = model.size if size is None else size
         model.check(pair(size), texts)
+        if device and device.startswith("cuda") and not torch.cuda.is_available():
+            raise ValueError(f"device={device}: torch sees no GPU here; choose cpu")
         opened = model.open(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     else:
-        raise TypeError(f"cannot sample from a {type(model).__name__}; give a zz model, such as zz.Mixture()")
+        raise ValueError(f"model={model!r} is no model; give one of zz's, such as zz.Mixture()")
     width = batch_size or len(texts)
     latents: list[Tensor] = []
     images: list[Image.Image] = []
@@ -84,7 +96,7 @@ def sample(
             x = draw(
                 pipeline,
                 texts[part],
-                seeds[part],
+                chosen[part],
                 negatives[part],
                 sampler=sampler or Zigzag(),
                 solver=solver or DDIM(),
@@ -124,7 +136,9 @@ def draw(
     memory: shared between batches of the same prompts, seeds and settings that differ in the sampler only
     """
     check_pair(sampler, guidance)
-    shape = pipeline.shape(size) if x_T is None and size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
+    shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
+    if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
+        raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
     cond, uncond = pipeline.encode(prompts, negative_prompts)
     start = starting_noise(seeds, shape) if x_T is None else x_T
     guided = guidance.bind(pipeline, cond, uncond)
@@ -138,6 +152,22 @@ def draw(
     )
 
 
+_EXAMPLES = {
+    "sampler": "zz.Zigzag(gamma1=5.5)",
+    "solver": "zz.DDIM()",
+    "guidance": "zz.CFG()",
+    "schedule": "zz.diffusion.spacing.Timesteps('trailing', 0)",
+    "initial_latents": "a torch tensor (B, C, h, w)",
+}
+
+
+def _listed(seeds: Any) -> list[Any]:
+    try:
+        return [int(n) if hasattr(n, "__index__") else n for n in seeds]  # numpy's and torch's integers too
+    except TypeError:
+        raise ValueError(f"seeds={seeds!r} must be a list of whole numbers, one a prompt") from None
+
+
 def check_pair(sampler: Sampler, guidance: Guidance) -> None:
     """Raise ValueError on a sampler that does not go with a guidance."""
     if isinstance(sampler, GuidanceMatched) and not guidance.linear:
@@ -146,7 +176,7 @@ def check_pair(sampler: Sampler, guidance: Guidance) -> None:
 
 def pair(size: Any) -> tuple[int, int]:
     """(height, width) from an int or a pair."""
-    both = (size, size) if isinstance(size, int) else tuple(size)
+    both = tuple(size) if isinstance(size, list | tuple) else (size, size)
     if len(both) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in both):
         raise ValueError(f"size={size!r} must be a whole number of pixels, or [height,width]")
     return both

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from zz.diffusion.curve import Flow, discrete
+from zz.diffusion.guidance import CFG
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity, from_x0
 from zz.diffusion.samplers import EndToEnd, GuidanceMatched, Resampling, Standard, Zigzag
 from zz.diffusion.samplers.base import Walk
 from zz.diffusion.schedule import Node
 from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
-from zz.diffusion.spacing import Shifted, Timesteps
+from zz.diffusion.spacing import LogUniform, Shifted, Timesteps
 from zz.diffusion.theorems import Reflections
 from zz.diffusion.trajectory import Leg, silent
 
@@ -227,24 +228,103 @@ def test_injected_error_has_the_norm_it_is_asked_for_and_none_is_plain():
 
 def test_history_is_that_of_the_last_way_down():
     """2M inside a zigzag: each way down from node i sees the prediction made on the last way down at i - 1."""
-    seen = []
+    made, wrong = {}, []  # by step index: the last prediction made there on a way down
 
     class Spy(DPMpp2M):
         def down(self, prediction, source, target, past, z):
-            seen.append((source.time, None if past is None else past.node.time, None if past is None else past[1]))
+            i = [node.time for node in VP.nodes].index(source.time)
+            wanted = made.get(i - 1) if 0 < i < VP.T - 1 else None
+            if (None if past is None else past.prediction) is not wanted:
+                wrong.append(("down", i))
             return super().down(prediction, source, target, past, z)
 
-    made = {}
+        def up(self, prediction, source, target, past, z):
+            i = [node.time for node in VP.nodes].index(target.time)
+            if past is None or past.prediction is not made[i]:
+                wrong.append(("up", i))
+            return super().up(prediction, source, target, past, z)
 
     def probe(step):
         if step.leg is Leg.ZIG:
-            made[step.source.time] = step.prediction
+            made[step.i] = step.prediction
 
-    run(Zigzag(lambda_=3, k=2), wild, solver=Spy(), probe=probe)
-    times = [node.time for node in VP.nodes]
-    for time, past, _ in seen:
-        i = times.index(time)
-        assert past == (times[i - 1] if 0 < i < VP.T - 1 else None)
+    for sampler in (Zigzag(lambda_=3, k=2), Zigzag(lambda_=3, rounds=3), EndToEnd()):
+        made.clear()
+        run(sampler, wild, solver=Spy(), probe=probe)
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [Standard(), Zigzag(rounds=3), Zigzag(k=3), EndToEnd(), Resampling(resamples=4)],
+    ids=repr,
+)
+def test_no_noise_is_ever_used_twice(sampler):
+    """A stochastic solver, disturbed on its way up: every move draws under a key of its own."""
+    keys = []
+
+    def noise(step, leg, round):
+        keys.append((step, leg, round))
+        return NOISE(step, leg, round)
+
+    solver = NoisyInversion(EulerAncestral(), 0.1)
+    sampler.sample(wild, X, VP, solver, noise)
+    assert len(keys) == len(set(keys)) >= VP.T - 1
+
+
+def test_the_inversion_of_a_stochastic_solver_draws_nothing():
+    t, s = VP.nodes[4], VP.nodes[5]
+    prediction = wild(X, s, 1.0)
+    assert torch.equal(EulerAncestral().up(prediction, s, t, None, None), prediction.at(t))
+
+
+def test_end_to_end_heeds_network_time_and_v_at():
+    assert not torch.allclose(run(EndToEnd(network_time="t"), wild), run(EndToEnd(network_time="s"), wild))
+    assert not torch.allclose(run(EndToEnd(v_at="t"), wild_v), run(EndToEnd(v_at="s"), wild_v))
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_lambda_null_is_T_less_k(k):
+    """The exact inversion would admit one more; the default is what both inversions admit."""
+    assert Zigzag(k=k).resolve(VP.T).lambda_ == VP.T - k == GuidanceMatched(k=k).resolve(VP.T).lambda_
+    assert Zigzag(k=k).nfe(VP.T) == VP.T + 2 * k * (VP.T - k)
+    assert Resampling(lambda_=VP.T).nfe(VP.T) == 2 * VP.T
+
+
+def test_levels_and_times_are_each_others_inverse():
+    for curve in (discrete(), discrete(zero_terminal_snr=True), Flow()):
+        for time in (0.0, 0.25, 3.5, 500.75, 997.5, 998.25, 998.75):
+            node = curve.node(time)
+            assert curve.time(node.r) == pytest.approx(time, abs=1e-6)
+        rs = [curve.node(990 + i / 8).r for i in range(72)]
+        assert rs == sorted(rs)
+
+
+def test_fixed_endpoints_are_kept_on_every_curve():
+    for curve in (discrete(), Flow()):
+        for T in (1, 7, 64):
+            nodes = LogUniform(14.0, 0.03).schedule(curve, T).nodes
+            assert nodes[0].r == pytest.approx(14.0) and nodes[-1].r == pytest.approx(0.03)
+            for node in nodes:
+                level = curve.node(node.time)
+                assert (level.alpha, level.sigma) == (pytest.approx(node.alpha), pytest.approx(node.sigma))
+
+
+def test_rescaling_reads_where_the_latent_is():
+    """Guidance rescale in a zag with a v-network: mixed and cond are on the latent's own line already."""
+    t, s = VP.nodes[3], VP.nodes[4]
+    node = s.told(t.time, v_at=t)
+    u, c = torch.randn(2, *X.shape, dtype=torch.float64)
+    guided = CFG(0.7, "v").bind(lambda x, n, *conds: tuple(from_v(x, n, o) for o in conds), c, u)
+    prediction = guided(X, node, 4.0)
+    assert torch.allclose(prediction.at(s), X)
+
+
+def test_a_probe_measures_one_batch():
+    probe = Reflections()
+    run(Zigzag(), wild, probe=probe)
+    with pytest.raises(ValueError, match="one batch"):
+        run(Zigzag(), wild_v, probe=probe)
 
 
 def test_reflections_measure_what_theorem_2_predicts():

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from zz.diffusion.curve import discrete
 from zz.diffusion.guidance import CFG
 from zz.diffusion.samplers import EndToEnd, Standard, Zigzag
-from zz.diffusion.solvers import DDIM, DPMpp2M, NoisyInversion
+from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
 from zz.diffusion.spacing import Own, Timesteps
 from zz.lab.cell import Cell, plain
 from zz.lab.planner import Job, merged
@@ -41,6 +42,8 @@ EQUAL = {
     "limit is not identity": (job(wanted=1), job(wanted=3)),
     "the dataset's name is not identity": (job(dataset="inline"), job(dataset="text")),
     "recommendations are not identity": (job(model=Mixture(gamma1=9.0, steps=3, batch_size=1)), job()),
+    "an error of 0 is none": (job(solver=NoisyInversion(error=0.0)), job()),
+    "eta 0 is DDIM": (job(solver=EulerAncestral(eta=0.0)), job()),
     "standard never inverts": (job(sampler=Standard(2.0), solver=NoisyInversion()), job(sampler=Standard(2.0))),
 }
 
@@ -91,6 +94,17 @@ def test_the_key_is_pinned():
     """By hand: printf '{"format":1,"sampler":{"gamma1":2,"is":"Standard"}}' | sha256sum. If this moves, every
     store in the world is orphaned."""
     assert Cell({"format": 1, "sampler": {"is": "Standard", "gamma1": 2}}).key == "bf25ce92474f313f"
+
+
+def test_a_long_field_is_known_by_all_of_it():
+    curves = [discrete(beta_end=0.012), discrete(beta_end=0.0120001)]
+    assert curves[0].abar[:8] == pytest.approx(curves[1].abar[:8], abs=1e-9)
+    assert len({job(model=Mixture(curve=curve)).cell.key for curve in curves}) == 2
+    assert job().cell.ledger["model"]["curve"]["abar"].startswith("sha256:")
+
+
+def test_every_ledger_bears_its_format():
+    assert job().cell.ledger["format"] == 1 == Cell.of(sampler=Standard()).ledger["format"]
 
 
 def test_merging_keeps_the_most_prompts_asked_for():

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zz.lab.store import StoreError
+from zz.lab.store import Store, StoreError
 
 # Hydra takes launchers only from the package hydra_plugins, wherever on sys.path its parts lie; ours is in here.
 sys.path.append(str(Path(__file__).resolve().parent / "plugins"))
@@ -43,8 +49,16 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
     def work(configs: Sequence[DictConfig]) -> None:
         codes.append(_guarded(lambda: task(configs), full))
 
+    home = os.getpid()
+
+    def once(config: DictConfig) -> None:
+        if os.getpid() == home:
+            work([config])
+        elif code := task([config]):  # sent elsewhere by another launcher, which hears of exceptions only
+            raise Refusal(f"a job ended with exit code {code}; its own log says why")
+
     def start() -> int:
-        hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(lambda config: work([config]))()
+        hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
         return max(codes, default=0)
 
     at_once.append(work)
@@ -71,6 +85,13 @@ def _guarded(work: Callable[[], int], full: bool) -> int:
         return 130
 
 
+def store_of(config: DictConfig) -> Store:
+    """The store that a config names."""
+    if not isinstance(config.store, str) or not config.store:
+        raise Refusal(f"store={config.store} must be a folder: store=PATH")
+    return Store(config.store)
+
+
 def build(node: Any) -> Any:
     """Instantiate a config node; only `zz.*` may be a target. Raises ValueError as the object's maker did."""
     for target in _targets(node):
@@ -93,6 +114,8 @@ def explain(error: Exception) -> str:
             p.stem for p in (Path(conf_dir()) / group).glob("*.yaml")
         )
         return f"{group}={option} is not known{_near(option, known)}; known are {', '.join(known)}"
+    if isinstance(error, OverrideParseException):
+        return f"{error.override!r} is not understood; write key=value, and quote what has blanks or brackets: {error}"
     if isinstance(error, ConfigCompositionException):
         if found := re.search(r"Could not override '([^'@]+)", str(error)):
             return _unknown(found[1])

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from zz.lab.cell import titles
+
 if TYPE_CHECKING:
     from zz.lab.hooks import SlotDone
     from zz.lab.planner import Plan
@@ -55,9 +57,10 @@ def show_jobs(out: Console, plan: Plan) -> None:
     table.add_column("key", style="dim", no_wrap=True)
     for name in ("predictions", "rows", "there", "to make"):
         table.add_column(name, justify="right", no_wrap=True)
+    title = titles([job.cell for job in plan.jobs])
     for job, missing in zip(plan.jobs, plan.missing, strict=True):
         counts = (job.cost.predictions, job.cost.rows, job.wanted - missing, missing)
-        table.add_row(escape(job.cell.title), job.cell.key, *(f"{n:,}" for n in counts))
+        table.add_row(escape(title[job.cell.key]), job.cell.key, *(f"{n:,}" for n in counts))
     out.print(table)
 
 
@@ -121,27 +124,27 @@ def show_cells(out: Console, rows: Sequence[CellRow]) -> None:
     for name in ("key", "images", "predictions", "rows") if wide else ("rows",):
         table.add_column(name, justify="right", no_wrap=True)
     for scorer in scorers:
-        arrow = "↑" if scorer.higher_is_better else "↓"
+        arrow = _arrow(out, scorer.higher_is_better)
         table.add_column(f"{scorer.name} {arrow}\n({scorer.unit})", justify="right", no_wrap=True)
     for row in rows:
         cost = row.job.cost
         counts = [row.job.cell.key[:8], f"{row.images}/{row.job.wanted}", str(cost.predictions)] if wide else []
         means = (number(row.means[s.name]) if s.name in row.means else "" for s in scorers)
-        table.add_row(escape(row.job.cell.title), *counts, str(cost.rows), *means)
+        table.add_row(escape(row.title), *counts, str(cost.rows), *means)
     out.print(table)
 
 
 def show_comparisons(out: Console, rows: Sequence[ComparisonRow]) -> None:
     """A table for each cell and score: the winning rates against its controls, paired by prompt and seed."""
     wide = out.width >= WIDE
-    for title, score in dict.fromkeys((row.job.cell.title, row.scorer) for row in rows):
+    for title, score in dict.fromkeys((row.title, row.scorer) for row in rows):
         table = Table(
             title=f"{escape(title)}: {score}, paired", title_justify="left", title_style="bold", show_edge=False
         )
         table.add_column("against", overflow="fold", min_width=20)
         for name in ("win/tie/loss", "winning rate", "mean difference", *(["sign test p"] if wide else [])):
             table.add_column(name, justify="right", no_wrap=True)
-        for row in (row for row in rows if (row.job.cell.title, row.scorer) == (title, score)):
+        for row in (row for row in rows if (row.title, row.scorer) == (title, score)):
             w = row.winning
             rate, low, high = (100 * x for x in w.rate)
             shown = [f"{rate:.0f} % [{low:.0f}, {high:.0f}]", number(w.difference), *([f"{w.p:.2g}"] if wide else [])]
@@ -160,14 +163,20 @@ def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
         table.add_column(name)
     for name in ("images", "complete", "scores"):
         table.add_column(name, justify="right")
+    title = titles([row.cell for row in rows])
     for row in rows:
         done = f"{100 * row.images / row.prompts:.0f} %" if row.prompts else ""
         scores = ", ".join(f"{name.rpartition('-')[0]} {n}" for name, n in row.scores.items())
-        table.add_row(
-            row.cell.key, row.model, row.dataset, escape(row.cell.title), f"{row.images}/{row.prompts}", done, scores
-        )
+        names = (row.cell.key, row.model, row.dataset, escape(title[row.cell.key]))
+        table.add_row(*names, f"{row.images}/{row.prompts}", done, scores)
     out.print(table)
     out.print(f"{len(rows)} cells in {escape(root)}", soft_wrap=True)
+
+
+def _arrow(out: Console, up: bool) -> str:
+    if out.encoding.lower().startswith("utf"):
+        return "↑" if up else "↓"
+    return "(higher is better)" if up else "(lower is better)"
 
 
 def number(x: Interval) -> str:

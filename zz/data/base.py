@@ -43,7 +43,7 @@ class PromptSet(ABC):
 
 @dataclass(frozen=True)
 class Inline(PromptSet):
-    """Prompts written on the command line or in Python: `dataset=inline dataset.prompts='[a red circle]'`."""
+    """Prompts written on the command line or in Python: `dataset=inline dataset.texts='[a red circle]'`."""
 
     texts: tuple[str, ...] = ()
     name: str = "inline"

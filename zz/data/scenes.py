@@ -98,8 +98,8 @@ class ScenePrompts(PromptSet):
     name: str = "mixture"
 
     def __post_init__(self) -> None:
-        if self.repeats < 1:
-            raise ValueError(f"dataset.repeats={self.repeats} must be at least 1")
+        if not isinstance(self.repeats, int) or self.repeats < 1:
+            raise ValueError(f"dataset.repeats={self.repeats!r} must be a whole number of at least 1")
 
     def load(self) -> Sequence[Prompt]:
         where = {p: f"in the {p}" if p == "centre" else f"on the {p}" for p in POSITIONS}

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zz.diffusion.fields import check_count, check_number
 from zz.diffusion.schedule import Node
 
 
@@ -97,6 +98,9 @@ def discrete(
 
     Raises ValueError on a `beta_schedule` that is not linear, scaled_linear, squaredcos_cap_v2 or sigmoid.
     """
+    check_count("model.curve.N", N, 2)
+    check_number("model.curve.beta_start", beta_start, 0, 1)
+    check_number("model.curve.beta_end", beta_end, beta_start, 1)
     if trained_betas is not None:
         betas = [float(b) for b in trained_betas]
     elif beta_schedule == "linear":

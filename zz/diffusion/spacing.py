@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from zz.diffusion.curve import Curve, Discrete, Flow, discrete
+from zz.diffusion.fields import check_choice, check_count, check_number
 from zz.diffusion.schedule import Node, Schedule
 
 Final = Literal["clean", "first"]
@@ -52,6 +53,11 @@ class Timesteps(Spacing):
     offset: int = 1
     final: Final = "first"
 
+    def __post_init__(self) -> None:
+        check_choice("schedule.spacing", self.spacing, ("leading", "trailing", "linspace"))
+        check_choice("schedule.final", self.final, ("clean", "first"))
+        check_count("schedule.offset", self.offset)
+
     def schedule(self, curve: Curve, T: int) -> Schedule:
         N = curve.N
         if not 1 <= T <= N:
@@ -60,10 +66,8 @@ class Timesteps(Spacing):
             times = [i * (N // T) + self.offset for i in range(T)][::-1]
         elif self.spacing == "trailing":
             times = [round(N - i * N / T) - 1 for i in range(T)]
-        elif self.spacing == "linspace":
-            times = [round(i * (N - 1) / max(T - 1, 1)) for i in range(T)][::-1]
         else:
-            raise ValueError(f"spacing={self.spacing!r} is not known; known are leading, trailing, linspace")
+            times = [round(i * (N - 1) / max(T - 1, 1)) for i in range(T)][::-1]
         if times[0] > N - 1:
             raise ValueError(
                 f"steps={T} with {self.spacing} spacing and offset {self.offset} asks for timestep {times[0]}, "
@@ -80,9 +84,10 @@ class Explicit(Spacing):
     final: Final = "first"
 
     def __post_init__(self) -> None:
+        for time in self.times:
+            check_number("schedule.times", time, 0)
         object.__setattr__(self, "times", tuple(float(t) for t in self.times))
-        if self.final not in ("clean", "first"):
-            raise ValueError(f"final={self.final!r} is not known; known are clean, first")
+        check_choice("schedule.final", self.final, ("clean", "first"))
 
     def schedule(self, curve: Curve, T: int) -> Schedule:
         if len(self.times) != T:
@@ -104,6 +109,10 @@ class LogUniform(Spacing):
 
     r_max: float = 14.0
     r_min: float = 0.03
+
+    def __post_init__(self) -> None:
+        check_number("schedule.r_min", self.r_min, 1e-9)
+        check_number("schedule.r_max", self.r_max, self.r_min)
 
     def schedule(self, curve: Curve, T: int) -> Schedule:
         def node(i: int) -> Node:

@@ -29,6 +29,8 @@ class Reflected(NamedTuple):
 class Reflections:
     """A probe for zigzag (Theorem 2) and end_to_end (Theorem 1). Its extra calls are not part of nfe.
 
+    One probe measures one batch; a second trajectory through it raises ValueError.
+
     legs:           one `Reflected` per leg up
     delta:          (B,) sum over reflections of |x_t - x~_t|^2, measured on the latents: delta_ZSampling of
                     Eq. 10, or delta_end2end of Eq. 9 where one reflection spans all steps
@@ -42,6 +44,7 @@ class Reflections:
         self.delta: Tensor = torch.zeros(())
         self.sum_of_squares: Tensor = torch.zeros(())
         self._sum: Tensor | None = None
+        self._denoise: object = None
         self._descent: dict[int, Step] = {}
         self._ascent: list[tuple[Node, Node, Tensor]] = []  # (t, s, tau1 + tau2) of the reflection under way
 
@@ -50,6 +53,9 @@ class Reflections:
         return torch.zeros(()) if self._sum is None else _square(self._sum)
 
     def __call__(self, step: Step) -> None:
+        if self._denoise not in (None, step.denoise):
+            raise ValueError("zz.Reflections measures one batch; make one for each, or leave batch_size alone")
+        self._denoise = step.denoise
         if step.leg is Leg.ZIG:
             if self._ascent:
                 self._close(step)

@@ -6,7 +6,7 @@ not in it, so they can neither split nor orphan results. It knows no torch.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
@@ -30,6 +30,20 @@ class Cell:
         """16 hex digits of the ledger's SHA-256."""
         text = json.dumps(self.ledger, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def flat(self) -> dict[str, Any]:
+        """The ledger as dotted names."""
+        found: dict[str, Any] = {}
+
+        def walk(prefix: str, value: Any) -> None:
+            if isinstance(value, Mapping):
+                for key, inner in value.items():
+                    walk(f"{prefix}.{key}" if prefix else str(key), inner)
+            else:
+                found[prefix] = value
+
+        walk("", self.ledger)
+        return found
 
     @property
     def title(self) -> str:
@@ -65,6 +79,26 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a cell's ledger holds plain values, not a {type(value).__name__}")
+
+
+def titles(cells: Sequence[Cell]) -> dict[str, str]:
+    """By key: each cell's title, with whatever else tells it from the others (another size, another model ...)."""
+    flat = {cell.key: cell.flat() for cell in cells}
+    names = dict.fromkeys(name for ledger in flat.values() for name in ledger)
+    told = ("sampler", "steps", "schedule", "solver", "guidance", "seed", "negative_prompt", "format")
+    apart = [
+        name
+        for name in names
+        if name.split(".")[0] not in told and len({repr(ledger.get(name)) for ledger in flat.values()}) > 1
+    ]
+    return {
+        cell.key: " ".join([cell.title, *(f"{name}={_short(flat[cell.key].get(name))}" for name in apart)])
+        for cell in cells
+    }
+
+
+def _short(value: Any) -> str:
+    return "x".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 _USUAL = {"version": 1, "k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}

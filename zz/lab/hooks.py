@@ -1,5 +1,6 @@
 """Windows on a run: they are told what happens, and the run does not depend on them."""
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ class EventLog(Hooks):
     path: str = "events.jsonl"
 
     def on_start(self, plan: Plan) -> None:
+        try:
+            Path(self.path).open("a").close()
+        except OSError as error:
+            raise ValueError(f"logger.path={self.path} cannot be written ({error.strerror}); choose another") from error
         self._write("start", asked=plan.asked, cells=[j.cell.key for j in plan.jobs], images=plan.images)
 
     def on_slot(self, done: SlotDone) -> None:
@@ -56,5 +61,6 @@ class EventLog(Hooks):
         self._write("end", made=made, missing=missing)
 
     def _write(self, event: str, **fields: Any) -> None:
-        with Path(self.path).open("a", encoding="utf-8") as f:
-            f.write(json.dumps({"time": time.time(), "event": event, **fields}) + "\n")
+        line = json.dumps({"time": time.time(), "event": event, **fields}) + "\n"
+        with contextlib.suppress(OSError), Path(self.path).open("a", encoding="utf-8") as f:
+            f.write(line)  # a window that breaks later must not end the run

@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from zz.diffusion.fields import check_count
 from zz.diffusion.guidance import Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise
@@ -54,10 +55,10 @@ class Job:
 
         Raises ValueError where the fields do not fit together.
         """
-        if not isinstance(self.steps, int) or isinstance(self.steps, bool) or self.steps < 1:
-            raise ValueError(f"steps={self.steps!r} must be a whole number of at least 1")
+        check_count("steps", self.steps, 1)
         sampler = self.sampler.resolve(self.steps)
-        job = replace(self, sampler=sampler, solver=self.solver if sampler.inverts else self.solver.plain)
+        solver = self.solver if sampler.inverts else self.solver.plain
+        job = replace(self, sampler=sampler, solver=solver.simplest)
         check_pair(job.sampler, job.guidance)
         job.schedule  # noqa: B018  raises where the steps cannot be placed
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)
@@ -110,6 +111,8 @@ class Job:
             z = self.sampler
             matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, z.k, z.rounds)
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
+        if self.steps == 1:
+            return found  # one step has no range to spread more of them over
         steps = compute_matched(self.cost, self.guidance, gamma1)
         stretched = Uniform(self.spacing, self.steps)
         found["compute_matched (predictions)"] = self._like(standard, steps.by_predictions, stretched)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from zz.lab.cell import titles
 from zz.lab.planner import Job
 from zz.lab.scoring import identity
 from zz.lab.stats import Interval, Winning, mean, winning
@@ -14,6 +15,7 @@ class CellRow(NamedTuple):
     """One cell's line."""
 
     job: Job
+    title: str
     images: int  # of job.wanted
     means: dict[str, Interval]  # scorer name -> mean over the prompts asked for
 
@@ -22,6 +24,7 @@ class ComparisonRow(NamedTuple):
     """One cell against one of its controls."""
 
     job: Job
+    title: str
     control: str
     against: Job
     scorer: str
@@ -31,36 +34,38 @@ class ComparisonRow(NamedTuple):
 def cell_rows(jobs: Sequence[Job], store: Store) -> list[CellRow]:
     """One row a cell."""
     rows = []
+    title = titles([job.cell for job in jobs])
     for job in jobs:
         images = sum(i < job.wanted for i in store.images(job.cell))
         means = {s.name: mean(list(_scores(job, s, store).values())) for s in job.scorers}
-        rows.append(CellRow(job, images, means))
+        rows.append(CellRow(job, title[job.cell.key], images, means))
     return rows
 
 
 def comparison_rows(jobs: Sequence[Job], store: Store) -> list[ComparisonRow]:
     """Each job against each control of its own that the store has scores of, over the prompts asked for."""
     rows = []
+    title = titles([job.cell for job in jobs])
     for job in jobs:
         for name, control in job.controls().items():
             for scorer in job.scorers:
                 ours, theirs = _scores(job, scorer, store), _scores(control, scorer, store)
                 if ours.keys() & theirs.keys():
-                    rows.append(
-                        ComparisonRow(job, name, control, scorer.name, winning(ours, theirs, scorer.higher_is_better))
-                    )
+                    found = winning(ours, theirs, scorer.higher_is_better)
+                    rows.append(ComparisonRow(job, title[job.cell.key], name, control, scorer.name, found))
     return rows
 
 
 def columns(jobs: Sequence[Job], store: Store) -> list[tuple[str, Job]]:
     """What a contact sheet shows side by side: each job's standard sampling, if it is there, before the job."""
-    shown: dict[str, tuple[str, Job]] = {}
+    shown: dict[str, Job] = {}
     for job in jobs:
         standard = job.controls().get("standard")
         for one in (standard, job):
             if one is not None and store.images(one.cell):
-                shown.setdefault(one.cell.key, (one.cell.title, one))
-    return list(shown.values())
+                shown.setdefault(one.cell.key, one)
+    title = titles([job.cell for job in shown.values()])
+    return [(title[key], job) for key, job in shown.items()]
 
 
 def _scores(job: Job, scorer: Scorer, store: Store) -> Mapping[int, float]:

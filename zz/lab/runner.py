@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zz.diffusion.fields import check_count
 from zz.diffusion.memory import Memory
 from zz.diffusion.trajectory import Meter, Probe, silent
 from zz.lab.hooks import SlotDone
@@ -124,7 +125,9 @@ class Runner:
 
     def width(self, job: Job) -> int:
         """The batch size that this runner would begin a cell with."""
-        return job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
+        width = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
+        check_count("model.batch_size", width, 1)
+        return width
 
     def _slots(self, jobs: Sequence[Job], store: Store, say: Callable[[str], None]) -> list[Slot]:
         slots = []

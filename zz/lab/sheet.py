@@ -11,7 +11,7 @@ from zz.lab.planner import Job
 from zz.lab.store import Store
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-PICTURE, LABEL, HEAD, GAP = 128, 190, 64, 6
+PICTURE, LABEL, HEAD, GAP = 136, 190, 84, 8
 
 
 def contact_sheet(columns: Sequence[tuple[str, Job]], store: Store, rows: int = 8) -> Path | None:
@@ -32,7 +32,7 @@ def contact_sheet(columns: Sequence[tuple[str, Job]], store: Store, rows: int = 
     sheet = Image.new("RGB", (LABEL + step * len(columns) + GAP, HEAD + step * len(indices) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for c, (title, job) in enumerate(columns):
-        _write(draw, (LABEL + c * step, 6), title, 18, font)
+        _write(draw, (LABEL + c * step, 6), title, 17, font)
         for r, i in enumerate(indices):
             picture = store.image(job.cell, i)
             picture.thumbnail((PICTURE, PICTURE), Image.Resampling.LANCZOS)

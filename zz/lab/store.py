@@ -83,13 +83,16 @@ class Store:
             if not (folder / "cell.json").exists():
                 _write_json(folder / "cell.json", {"key": cell.key, "prompts": prompts, **about, "ledger": cell.ledger})
             _create_json(folder / "width.json", {"width": width})  # two who begin at once agree on one
-            return int(json.loads((folder / "width.json").read_text())["width"])
+            if self.width(cell) is None:  # torn when the machine went down
+                (folder / "width.json").unlink(missing_ok=True)
+                _create_json(folder / "width.json", {"width": width})
+            return self.width(cell) or width
 
     def width(self, cell: Cell) -> int | None:
-        """The batch size that a cell began with; None if it has not begun."""
+        """The batch size that a cell began with; None if it has not begun, or if that is not to be read."""
         try:
-            return int(json.loads((self.folder(cell) / "width.json").read_text())["width"])
-        except (FileNotFoundError, NotADirectoryError):
+            return int(json.loads((self.folder(cell) / "width.json").read_text())["width"]) or None
+        except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
             return None
 
     def table(self) -> Iterator[Row]:
@@ -103,7 +106,7 @@ class Store:
                 counts = {p.name: len(_entries(p)) for p in sorted((path.parent / "scores").glob("*"))}
                 names = str(record.get("model", "")), str(record.get("dataset", ""))
                 yield Row(cell, *names, int(record["prompts"]), len(self.images(cell)), counts)
-            except (ValueError, KeyError) as error:
+            except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
                     f"{path} is not a cell's record ({error!r}); remove the folder to forget it"
                 ) from error

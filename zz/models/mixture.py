@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zz.data.scenes import Compass, Pictures, World
 from zz.diffusion.curve import Curve, Discrete, Flow, discrete
+from zz.diffusion.fields import check_choice, check_number
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity, from_x0
 from zz.diffusion.schedule import Node
 from zz.diffusion.spacing import Shifted, Spacing, Timesteps
@@ -42,10 +43,8 @@ class Mixture(Model):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
-        if not self.std > 0:
-            raise ValueError(f"model.std={self.std} must be above 0")
-        if self.prediction not in ("eps", "x0", "v"):
-            raise ValueError(f"model.prediction={self.prediction!r} is not known; known are eps, x0, v")
+        check_number("model.std", self.std, 1e-6)
+        check_choice("model.prediction", self.prediction, ("eps", "x0", "v"))
 
     def identity(self) -> Mapping[str, Any]:
         return {"world": self.world, "std": self.std, "prediction": self.prediction, "curve": self.curve, "version": 1}

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from zz.diffusion.fields import check_choice, check_number
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_x0
 
@@ -23,10 +24,8 @@ class CFG(Guidance):
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rescale <= 1:
-            raise ValueError(f"guidance.rescale={self.rescale} lies outside 0..1")
-        if self.rescale_on not in ("eps", "v", "x0"):
-            raise ValueError(f"guidance.rescale_on={self.rescale_on!r} is not known; known are eps, v, x0")
+        check_number("guidance.rescale", self.rescale, 0, 1)
+        check_choice("guidance.rescale_on", self.rescale_on, ("eps", "v", "x0"))
 
     def bind(self, net, cond, uncond):
         def guided(x, node, gamma):

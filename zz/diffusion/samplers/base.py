@@ -21,7 +21,7 @@ class Sampler(ABC):
     """A way down a schedule. Frozen; without weights, prompts or a device."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
-    inverts: ClassVar[bool] = False  # whether it ever walks up by the solver
+    inverts: ClassVar[bool]  # whether it ever calls Walk.up; if not, its cell does not depend on the solver's `up`
 
     @abstractmethod
     def sample(
@@ -84,24 +84,6 @@ class Walk:
         round = self._visits[i, leg]
         self._visits[i, leg] += 1
         return lambda: self.noise(i, leg, round).to(x)
-
-
-def check_count(name: str, value: int | None) -> None:
-    """Raise ValueError unless `value` is a whole number of at least 0, or None."""
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ValueError(f"{name}={value!r} must be a whole number of at least 0")
-
-
-def check_finite(name: str, value: float) -> None:
-    """Raise ValueError unless `value` is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name}={value!r} must be a finite number")
-
-
-def check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    """Raise ValueError unless `value` is one of `known`."""
-    if value not in known:
-        raise ValueError(f"{name}={value!r} is not known; known are {', '.join(known)}")
 
 
 def check_reflections(lambda_: int | None, k: int, T: int, most: int, why: str) -> int:

@@ -10,9 +10,10 @@ from typing import ClassVar, NamedTuple
 
 import torch
 
+from zz.diffusion.fields import check_count, check_number
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.prediction import Prediction
-from zz.diffusion.samplers.base import Sampler, Walk, check_count, check_finite, check_reflections
+from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.schedule import Schedule
 from zz.diffusion.solvers.ddim import DDIM
@@ -35,13 +36,15 @@ class GuidanceMatched(Sampler):
     k: int = 1
     rounds: int = 1
     version: ClassVar[int] = 1
+    inverts: ClassVar[bool] = False
 
     def __post_init__(self):
         for name in ("gamma1", "gamma2"):
-            check_finite(name, getattr(self, name))
+            check_number(name, getattr(self, name))
         for name in ("k", "rounds"):
             check_count(name, getattr(self, name))
-        check_count("lambda", self.lambda_)
+        if self.lambda_ is not None:
+            check_count("lambda", self.lambda_)
 
     def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
         walk = Walk(denoise, schedule, solver, noise, probe)

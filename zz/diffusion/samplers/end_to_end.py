@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.diffusion.samplers.base import Sampler, Time, Walk, check_choice, check_finite
+from zz.diffusion.fields import check_choice, check_number
+from zz.diffusion.samplers.base import Sampler, Time, Walk
 from zz.diffusion.trajectory import silent
 
 
@@ -24,8 +25,8 @@ class EndToEnd(Sampler):
     inverts: ClassVar[bool] = True
 
     def __post_init__(self):
-        check_finite("gamma1", self.gamma1)
-        check_finite("gamma2", self.gamma2)
+        check_number("gamma1", self.gamma1)
+        check_number("gamma2", self.gamma2)
         check_choice("network_time", self.network_time, ("t", "s"))
         check_choice("v_at", self.v_at, ("t", "s"))
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from zz.diffusion.samplers.base import Sampler, Walk, check_count, check_finite, check_reflections
+from zz.diffusion.fields import check_count, check_number
+from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.trajectory import silent
 
@@ -20,11 +21,13 @@ class Resampling(Sampler):
     lambda_: int | None = None
     resamples: int = 1
     version: ClassVar[int] = 1
+    inverts: ClassVar[bool] = False
 
     def __post_init__(self):
-        check_finite("gamma1", self.gamma1)
+        check_number("gamma1", self.gamma1)
         check_count("resamples", self.resamples)
-        check_count("lambda", self.lambda_)
+        if self.lambda_ is not None:
+            check_count("lambda", self.lambda_)
 
     def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
         walk = Walk(denoise, schedule, solver, noise, probe)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.diffusion.samplers.base import Sampler, Walk, check_finite
+from zz.diffusion.fields import check_number
+from zz.diffusion.samplers.base import Sampler, Walk
 from zz.diffusion.trajectory import silent
 
 
@@ -15,9 +16,10 @@ class Standard(Sampler):
 
     gamma1: float = 5.5
     version: ClassVar[int] = 1
+    inverts: ClassVar[bool] = False
 
     def __post_init__(self):
-        check_finite("gamma1", self.gamma1)
+        check_number("gamma1", self.gamma1)
 
     def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
         walk = Walk(denoise, schedule, solver, noise, probe)

@@ -7,7 +7,8 @@ gamma2. The guidance gap gamma1 - gamma2 writes the prompt into the latent, and 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from zz.diffusion.samplers.base import Sampler, Time, Walk, check_choice, check_count, check_finite, check_reflections
+from zz.diffusion.fields import check_choice, check_count, check_number
+from zz.diffusion.samplers.base import Sampler, Time, Walk, check_reflections
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.trajectory import silent
 
@@ -21,9 +22,10 @@ class Zigzag(Sampler):
     k:            how many nodes one reflection goes down and back up (Table 12); 1 is Algorithm 1
     rounds:       reflections a step (`T_max` in the official code)
     inversion:    `exact` is Eq. 4; `ref_0_22` is the official code as it runs under diffusers >= 0.22, whose
-                  zag moves by the coefficients of the step below
+                  zag moves by the coefficients of the step below (with a v-network it also reads at s: v_at=s)
     network_time: the time that the network is told in the zag: of the noisier node t, or of the cleaner s
-    v_at:         the level at which a v-prediction is read in the zag: t, or where the latent lies, s
+    v_at:         the level at which a v-prediction is read in the zag: t, or where the latent lies, s. A network
+                  that is told s means its v at s: network_time=s goes with v_at=s. Other networks ignore it.
     """
 
     gamma1: float = 5.5
@@ -39,10 +41,11 @@ class Zigzag(Sampler):
 
     def __post_init__(self):
         for name in ("gamma1", "gamma2"):
-            check_finite(name, getattr(self, name))
+            check_number(name, getattr(self, name))
         for name in ("k", "rounds"):
             check_count(name, getattr(self, name))
-        check_count("lambda", self.lambda_)
+        if self.lambda_ is not None:
+            check_count("lambda", self.lambda_)
         check_choice("inversion", self.inversion, ("exact", "ref_0_22"))
         check_choice("network_time", self.network_time, ("t", "s"))
         check_choice("v_at", self.v_at, ("t", "s"))

@@ -44,3 +44,8 @@ class Solver(ABC):
     def plain(self) -> "Solver":
         """The simplest solver with the same `down`: what a sampler that never goes up is keyed by."""
         return self
+
+    @property
+    def simplest(self) -> "Solver":
+        """The simplest solver with the same `down` and `up`."""
+        return self

@@ -19,8 +19,8 @@ class DPMpp2M(Solver):
 
     def down(self, prediction, source, target, past, z):
         first_order = prediction.at(target)
-        if past is None or past.node.alpha == 0 or target.sigma == 0:
-            return first_order  # a step from alpha = 0 or to sigma = 0 is infinitely long in log(alpha / sigma)
+        if past is None or target.sigma == 0:
+            return first_order  # a step to sigma = 0 is infinitely long in log(alpha / sigma)
         ratio = math.log(past.node.r / source.r) / math.log(source.r / target.r)  # h_last / h
         weight = target.alpha - target.sigma * source.alpha / source.sigma  # alpha_s * (1 - exp(-h))
         return first_order + weight / (2 * ratio) * (prediction.x0 - past.prediction.x0)

@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from zz.diffusion.fields import check_number
 from zz.diffusion.solvers.base import Solver
+from zz.diffusion.solvers.ddim import DDIM
 
 
 @dataclass(frozen=True)
@@ -18,8 +20,7 @@ class EulerAncestral(Solver):
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eta <= 1:
-            raise ValueError(f"solver.eta={self.eta} lies outside 0..1")
+        check_number("solver.eta", self.eta, 0, 1)
 
     def down(self, prediction, source, target, past, z):
         q = target.sigma * source.alpha / (target.alpha * source.sigma)  # r_s / r_t, finite at alpha_t = 0
@@ -31,3 +32,7 @@ class EulerAncestral(Solver):
 
     def up(self, prediction, source, target, past, z):
         return prediction.at(target)
+
+    @property
+    def simplest(self):
+        return DDIM() if self.eta == 0 else self

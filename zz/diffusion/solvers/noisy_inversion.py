@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from zz.diffusion.fields import check_number
 from zz.diffusion.solvers.base import Solver
 from zz.diffusion.solvers.ddim import DDIM
 
@@ -23,8 +24,7 @@ class NoisyInversion(Solver):
     uses_past: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.error >= 0:
-            raise ValueError(f"solver.error={self.error} must be at least 0")
+        check_number("solver.error", self.error, 0)
 
     def down(self, prediction, source, target, past, z):
         return self.inner.down(prediction, source, target, past, z)
@@ -42,6 +42,10 @@ class NoisyInversion(Solver):
     @property
     def plain(self):
         return self.inner.plain
+
+    @property
+    def simplest(self):
+        return self.inner.simplest if self.error == 0 else self
 
 
 def _norm(x: Tensor) -> Tensor:

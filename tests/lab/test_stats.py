@@ -1,0 +1,60 @@
+"""Intervals and winning rates against numbers worked out elsewhere."""
+
+import math
+
+import pytest
+
+from zz.lab.stats import TIE, mean, share, winning
+
+
+@pytest.mark.parametrize(
+    ("wins", "n", "low", "high"),
+    [  # Wilson's interval for a hundred pairs, as published tables of winning rates would need it
+        (61, 100, 0.5120, 0.6998),
+        (75, 100, 0.6569, 0.8246),
+        (94, 100, 0.8752, 0.9722),
+        (0, 56, 0.0, 0.0642),
+        (10, 10, 0.7225, 1.0),
+    ],
+)
+def test_wilson(wins, n, low, high):
+    found = share(wins, n)
+    assert found.value == wins / n
+    assert (found.low, found.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
+
+
+def test_student():
+    """By hand: mean 2.5, s = 1.29099, t(.975, 3) = 3.18245, half = t s / 2."""
+    found = mean([1, 2, 3, 4])
+    assert found.value == 2.5
+    assert found.high - found.value == pytest.approx(3.18245 * 1.290994 / 2, abs=1e-4)
+    assert math.isnan(mean([]).value) and mean([7.0]) == (7.0, -math.inf, math.inf)
+
+
+def test_ties_count_one_half_and_pairs_are_matched_by_prompt():
+    ours = {0: 1.0, 1: 2.0, 2: 3.0, 3: 4.0, 9: 100.0}
+    theirs = {0: 0.0, 1: 2.0 + TIE / 2, 2: 5.0, 3: 3.0, 8: -100.0}
+    found = winning(ours, theirs)
+    assert (found.n, found.win, found.tie, found.loss) == (4, 2, 1, 1)
+    assert found.rate.value == 2.5 / 4
+    assert found.difference.value == pytest.approx((1 + 0 - 2 + 1) / 4, abs=1e-6)
+    assert found.p == 1.0  # two of three, both sides
+
+
+def test_the_sign_test_leaves_ties_out():
+    """Ten wins, no loss: 2 / 2^10, however many ties there are."""
+    ours = {i: float(i < 10) for i in range(30)}
+    assert winning(ours, dict.fromkeys(range(30), 0.0)).p == pytest.approx(2 / 2**10)
+
+
+def test_lower_may_be_better():
+    found = winning({0: 1.0, 1: 1.0}, {0: 2.0, 1: 3.0}, higher_is_better=False)
+    assert (found.win, found.loss, found.rate.value) == (2, 0, 1.0)
+    assert found.difference.value == -1.5  # as the scores are, ours less theirs
+
+
+def test_nothing_moved_is_one_half():
+    """The paper's Figure 9 has 50 % at lambda = 0, where both pictures are one."""
+    scores = {i: i / 7 for i in range(20)}
+    found = winning(scores, dict(scores))
+    assert found.rate.value == 0.5 and found.tie == 20 and found.p == 1.0

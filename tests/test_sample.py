@@ -1,0 +1,96 @@
+"""zz.sample: what a stranger's script sees."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import zz
+from zz.diffusion.spacing import Timesteps
+
+PROMPTS = ["a red circle", "a blue star", "a green square"]
+FAST = {"steps": 4}
+
+
+def test_pictures_and_latents():
+    images = zz.sample(zz.Mixture(), PROMPTS, **FAST)
+    assert [type(i) for i in images] == [Image.Image] * 3 and images[0].size == (32, 32)
+    latents = zz.sample(zz.Mixture(), PROMPTS, output="latent", **FAST)
+    assert latents.shape == (3, 3, 32, 32) and latents.dtype == torch.float32
+    assert len(zz.sample(zz.Mixture(), "a red circle", size=(24, 40), **FAST)) == 1
+
+
+def test_a_batch_size_changes_nothing_but_the_batches():
+    whole = zz.sample(zz.Mixture(), PROMPTS, seeds=[5, 6, 7], output="latent", **FAST)
+    for batch_size in (1, 2):
+        parts = zz.sample(zz.Mixture(), PROMPTS, seeds=[5, 6, 7], output="latent", batch_size=batch_size, **FAST)
+        assert torch.allclose(whole, parts, atol=1e-5)
+    other = zz.sample(zz.Mixture(), PROMPTS, seeds=[5, 6, 8], output="latent", **FAST)
+    assert torch.equal(whole[:2], other[:2]) and not torch.allclose(whole[2], other[2], atol=1e-3)
+
+
+def test_seeds_may_be_anybodys_integers():
+    ours = zz.sample(zz.Mixture(), PROMPTS, seeds=[5, 6, 7], output="latent", **FAST)
+    for seeds in (range(5, 8), np.array([5, 6, 7]), torch.tensor([5, 6, 7])):
+        assert torch.equal(ours, zz.sample(zz.Mixture(), PROMPTS, seeds=seeds, output="latent", **FAST))
+
+
+def test_initial_latents_stand_in_for_the_noise():
+    noise = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(n)) for n in range(3)])
+    ours = zz.sample(zz.Mixture(), PROMPTS, output="latent", **FAST)
+    assert torch.equal(ours, zz.sample(zz.Mixture(), PROMPTS, initial_latents=noise, output="latent", **FAST))
+
+
+def test_a_negative_prompt_is_the_other_branch():
+    model, prompt = zz.Mixture(), "a circle on the left"
+    plain = zz.sample(model, prompt, sampler=zz.Standard(gamma1=3.0), output="latent", **FAST)
+    negative = zz.sample(model, prompt, sampler=zz.Standard(gamma1=3.0), negative_prompt="red", output="latent", **FAST)
+    empty = zz.sample(model, prompt, sampler=zz.Standard(gamma1=3.0), negative_prompt="", output="latent", **FAST)
+    assert torch.equal(plain, empty) and not torch.allclose(plain, negative, atol=1e-3)
+
+
+def test_an_open_model_stays_open():
+    with zz.Mixture().open() as pipeline:
+        one = zz.sample(pipeline, PROMPTS, size=32, output="latent", **FAST)
+        two = zz.sample(pipeline, PROMPTS, size=32, output="latent", **FAST)
+    assert torch.equal(one, two)
+
+
+BAD = [
+    ({"prompts": []}, "prompts="),
+    ({"prompts": [5]}, "prompts="),
+    ({"steps": 0}, "steps=0"),
+    ({"steps": 3.0}, "steps=3.0"),
+    ({"size": 32.5}, "size=32.5"),
+    ({"size": 8}, "size=8x8"),
+    ({"seeds": 5}, "seeds=5"),
+    ({"seeds": [1.5, 2, 3]}, "seeds=1.5"),
+    ({"seeds": [-1, 2, 3]}, "seeds=-1"),
+    ({"seeds": [1]}, "seeds has 1 entries for 3 prompts"),
+    ({"negative_prompt": ["red"]}, "negative_prompt has 1 entries"),
+    ({"sampler": "zigzag"}, "sampler='zigzag' must be a Sampler"),
+    ({"sampler": zz.Zigzag}, "must be a Sampler"),
+    ({"solver": "ddim"}, "solver='ddim' must be a Solver"),
+    ({"guidance": 5.5}, "guidance=5.5 must be a Guidance"),
+    ({"schedule": "trailing"}, "schedule='trailing' must be a Spacing"),
+    ({"initial_latents": np.zeros((3, 3, 32, 32))}, "initial_latents"),
+    ({"initial_latents": torch.zeros(3, 4, 32, 32)}, "initial_latents has shape"),
+    ({"output": "pil"}, "output='pil'"),
+    ({"batch_size": 0}, "batch_size=0"),
+    ({"sampler": zz.Zigzag(lambda_=9)}, "lambda=9"),
+    ({"schedule": Timesteps("leading", 1), "steps": 2000}, "steps=2000"),
+    ({"sampler": zz.GuidanceMatched(), "guidance": zz.CFG(rescale=0.5)}, "linear"),
+    ({"model": "sdxl"}, "model='sdxl' is no model"),
+]
+
+
+@pytest.mark.parametrize(("fields", "message"), BAD, ids=[message for _, message in BAD])
+def test_what_cannot_be_is_refused_by_name(fields, message):
+    arguments = {"model": zz.Mixture(), "prompts": PROMPTS, "steps": 4} | fields
+    with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(")):
+        zz.sample(arguments.pop("model"), arguments.pop("prompts"), **arguments)
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(AttributeError, match="Zigzag"):
+        _ = zz.ZigZag
