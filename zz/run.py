@@ -101,7 +101,7 @@ def _job(config: DictConfig) -> Job:
     negative = config.negative_prompt
     if not isinstance(negative, str | None):
         raise Refusal(f"negative_prompt={negative} must be text; quote it: negative_prompt='\"{negative}\"'")
-    if config.dataset is None:
+    if config.get("dataset") is None:
         raise Refusal(f"model={config.model.name} names no dataset of its own; choose one with dataset=")
     dataset = build(config.dataset)
     texts = tuple(prompt.text for prompt in dataset.prompts)

@@ -47,8 +47,8 @@ def test_the_gain_shrinks_with_the_gap_and_turns_over_beyond_it(scored):
     assert gains[0] > gains[1] > gains[2] and gains[2] < 0
 
 
-def test_most_of_it_is_guidance(scored):
-    """The difference to the guidance-matched control is not told from zero, and small beside the gain."""
+def test_in_the_mean_it_is_guidance(scored):
+    """The mean difference to the guidance-matched control is not told from zero, and small beside the gain."""
     control, gain = against(scored, "zigzag", "matched").difference, against(scored, "zigzag", "standard").difference
     assert control.low < 0 < control.high
     assert abs(control.value) < 0.25 * gain.value

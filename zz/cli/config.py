@@ -115,7 +115,9 @@ def explain(error: Exception) -> str:
         )
         return f"{group}={option} is not known{_near(option, known)}; known are {', '.join(known)}"
     if isinstance(error, OverrideParseException):
-        return f"{error.override!r} is not understood; write key=value, and quote what has blanks or brackets: {error}"
+        why = "; ".join(line for line in str(error).split("\n")[1:] if line and not line.startswith("See"))
+        grammar = "https://hydra.cc/docs/1.3/advanced/override_grammar/basic"
+        return f"{error.override!r} is not understood ({why}); write key=value, quote blanks and brackets: {grammar}"
     if isinstance(error, ConfigCompositionException):
         if found := re.search(r"Could not override '([^'@]+)", str(error)):
             return _unknown(found[1])
