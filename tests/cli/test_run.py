@@ -252,6 +252,7 @@ def test_ctrl_c_is_one_clean_line_and_the_run_goes_on_from_there(store_path, tmp
     assert process.returncode == 0 and f"1 images to make, {made} there already" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
 def test_another_launcher_makes_the_cells_and_tells_of_a_refusal(store_path, tmp_path, launcher):
     if launcher == "submitit_local":
@@ -273,6 +274,7 @@ def test_another_launcher_makes_the_cells_and_tells_of_a_refusal(store_path, tmp
     assert process.returncode == 2 and "error: lambda=90 is too many" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("devices", [1, 2])
 def test_sigterm_finishes_the_slot_and_the_run_goes_on_from_there(store_path, tmp_path, devices):
     args = [f"store={store_path}", "steps=150", "runner.batch_size=4", f"runner.devices={devices}"]

@@ -166,13 +166,13 @@ def shared(family: Sequence[Job]) -> list[Cost]:
     memory = Memory(family[0].guidance.rows)
     start, out = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), []
 
-    def stub(x: Tensor, node: Node, gamma: float) -> Prediction:
+    def network(x: Tensor, node: Node, gamma: float) -> Prediction:
         return from_v(x, node, torch.sin(x * (1 + gamma)) + math.cos(node.time))  # other paths, other latents
 
     for job in family:
         before = Cost(memory.predictions, memory.rows)
         noise = KeyedNoise((0,), (1, 1, 1))
-        job.sampler.sample(memory.of(stub), start, job.schedule, job.solver, noise)
+        job.sampler.sample(memory.of(network), start, job.schedule, job.solver, noise)
         out.append(Cost(memory.predictions - before.predictions, memory.rows - before.rows))
     return out
 
