@@ -64,7 +64,7 @@ def run(configs: Sequence[DictConfig]) -> int:
 def request(configs: Sequence[DictConfig]) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
     first = configs[0]
-    for name in ("store", "logger", "runner.devices", "runner.batch_size", "runner.threads"):
+    for name in ("store", "logger", *(f"runner.{key}" for key in ("devices", "batch_size", "threads", "share"))):
         if any(OmegaConf.select(c, name) != OmegaConf.select(first, name) for c in configs):
             raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
     jobs = [_job(config) for config in configs]
@@ -73,8 +73,8 @@ def request(configs: Sequence[DictConfig]) -> Request:
         if not isinstance(config.controls, bool):
             raise Refusal(f"controls={config.controls} must be true or false")
         asked += job.controls().values() if config.controls else []
-    store = store_of(first)
-    return Request(store, build(first.runner), build(first.logger), jobs, plan(asked, len(jobs), store))
+    store, runner = store_of(first), build(first.runner)
+    return Request(store, runner, build(first.logger), jobs, plan(asked, len(jobs), store, runner.share))
 
 
 def finish(out: Console, asked: Request, missing: int) -> int:

@@ -40,6 +40,8 @@ def test_the_plan_knows_what_will_be_shared(store_path):
     assert (found.predictions, found.rows) == (3 * 415, 3 * 780)
     assert (found.saved.predictions, found.saved.rows) == (3 * 685, 3 * 1145)
     assert len(families(merged(jobs))) == 1
+    alone = plan(jobs, len(jobs), Store(store_path), share=False)
+    assert (alone.predictions, alone.rows, alone.saved) == (3 * 1100, 3 * 1925, (0, 0))
 
 
 def test_several_workers_share_too(store_path, tmp_path):
@@ -49,6 +51,21 @@ def test_several_workers_share_too(store_path, tmp_path):
     assert run(two, *jobs, batch_size=4, devices=2)[0] == 0
     for job in jobs:
         assert files(one, job.cell) == files(two, job.cell)
+
+
+def test_a_grid_of_gamma2_and_lambda_shares_over_lambda(store_path, tmp_path):
+    grid = [many(steps=10, sampler=Zigzag(2.0, g, n), wanted=3) for n in (2, 6, 9) for g in (0.0, 0.5, 1.5)]
+    jobs = [*grid, many(steps=10, sampler=EndToEnd(2.0), wanted=3), many(steps=10, sampler=Standard(2.0), wanted=3)]
+    alone, together = Store(store_path), Store(tmp_path / "together")
+    run(alone, *jobs, share=False)
+    _, done = run(together, *jobs)
+    for job in jobs:
+        assert files(alone, job.cell) == files(together, job.cell)
+    counted = sum(d.shared_predictions for d in done)
+    # by hand: each gamma2 shares 3 * 2 + 1 and 3 * 6 + 1 with its own lambda = 9, and the later two gammas their first
+    # zig with the trunk before; end_to_end likewise; standard is end_to_end's first way down
+    assert counted == 3 * (7 + 19) + 2 + 1 + 10
+    assert plan(jobs, len(jobs), Store(tmp_path / "none")).saved.predictions == 3 * counted
 
 
 def test_only_what_begins_alike_is_shared():

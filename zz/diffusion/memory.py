@@ -26,9 +26,10 @@ class Asked(NamedTuple):
 
 
 class Memory:
-    """What the first trajectory of a batch asked, in order. Later ones follow it for as long as they ask the same.
+    """What one trajectory of a batch asked, in order: the trunk. Later ones follow it for as long as they ask the same.
 
-    Holds three latents for each prediction of the first trajectory.
+    A trajectory that leaves the trunk at its first or second question becomes the new trunk, so that a sweep over
+    gamma2 and lambda shares over lambda. Holds three latents for each prediction of one trajectory.
 
     rows: what one prediction costs at a gamma, for the count of what was saved
     """
@@ -39,12 +40,12 @@ class Memory:
         self._trunk: list[Asked] = []
 
     def of(self, denoise: Guided) -> Guided:
-        """The same network for one more trajectory: the first is remembered, later ones are answered."""
-        recording, following, position = not self._trunk, True, 0
+        """The same network for one more trajectory: answered from the trunk, or remembered as the new one."""
+        recording, following, position = False, True, 0
 
         def remembered(x: Tensor, node: Node, gamma: float) -> Prediction:
-            nonlocal following, position
-            if not recording and following:
+            nonlocal recording, following, position
+            if following:
                 known = self._trunk[position] if position < len(self._trunk) else None
                 if known and known.node == node and known.gamma == gamma and torch.equal(known.x, x):
                     position += 1
@@ -52,6 +53,9 @@ class Memory:
                     self.rows += self._cost(gamma)
                     return known.prediction
                 following = False  # once apart, apart for good
+                if position <= 1:
+                    recording = True
+                    del self._trunk[position:]
             prediction = denoise(x, node, gamma)
             if recording:
                 self._trunk.append(Asked(x, node, gamma, prediction))

@@ -4,6 +4,7 @@ import math
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,6 +101,14 @@ class Job:
         own = (self.model, self.solver, self.guidance, self.spacing, self.steps, self.size, self.seed)
         return (*own, self.negative_prompt, self.precision, self.digest)
 
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """Where in its family it is made: cells that differ in lambda together, the longest trajectory first."""
+        sampler: Any = self.sampler
+        if hasattr(sampler, "lambda_"):
+            return 0, repr(replace(sampler, lambda_=None)), -self.cost.predictions
+        return 1, "", -self.cost.predictions
+
     def controls(self) -> dict[str, "Job"]:
         """What this job should be compared with, by name; none for standard sampling and the controls themselves."""
         if isinstance(self.sampler, Standard | GuidanceMatched):
@@ -154,15 +163,15 @@ class Plan:
 
 
 def families(jobs: Iterable[Job]) -> list[list[Job]]:
-    """Jobs whose trajectories begin alike, together, the one with the most predictions first."""
+    """Jobs whose trajectories begin alike, together, in the order that shares most."""
     found: dict[tuple[Hashable, ...], list[Job]] = {}
     for job in jobs:
         found.setdefault(job.family, []).append(job)
-    return [sorted(family, key=lambda job: -job.cost.predictions) for family in found.values()]
+    return [sorted(family, key=lambda job: job.order) for family in found.values()]
 
 
 def shared(family: Sequence[Job]) -> list[Cost]:
-    """For each job of a family, how much of its cost is answered from the family's first trajectory."""
+    """For each job of a family, in order, how much of its cost is answered from one made before."""
     memory = Memory(family[0].guidance.rows)
     start, out = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), []
 
@@ -177,8 +186,11 @@ def shared(family: Sequence[Job]) -> list[Cost]:
     return out
 
 
-def plan(jobs: Sequence[Job], asked: int, store: Store) -> Plan:
-    """Merge equal cells and look up what is already done. The first `asked` jobs were asked for; controls follow."""
+def plan(jobs: Sequence[Job], asked: int, store: Store, share: bool = True) -> Plan:
+    """Merge equal cells and look up what is already done. The first `asked` jobs were asked for; controls follow.
+
+    share: whether the runner will share what trajectories have in common
+    """
     distinct = merged(jobs)
     own = len(merged(jobs[:asked]))
     lacks = [store.missing(job.cell, range(job.wanted)) for job in distinct]
@@ -186,7 +198,7 @@ def plan(jobs: Sequence[Job], asked: int, store: Store) -> Plan:
     missing = {job.cell.key: len(m.indices) for job, m in zip(distinct, lacks, strict=True)}
     saved = Cost(0, 0)
     for family in families(job for job in distinct if missing[job.cell.key]):
-        if len(family) > 1:
+        if share and len(family) > 1:
             for job, part in zip(family, shared(family), strict=True):
                 n = min(missing[job.cell.key], missing[family[0].cell.key])
                 saved = Cost(saved.predictions + n * part.predictions, saved.rows + n * part.rows)

@@ -193,7 +193,7 @@ class Runner:
             raise Terminated
 
 
-Bundle = tuple[Slot, ...]  # slots over the same prompts whose trajectories begin alike; the longest first
+Bundle = tuple[Slot, ...]  # slots over the same prompts whose trajectories begin alike, in the order that shares most
 
 
 def _bundles(slots: Sequence[Slot], share: bool) -> list[Bundle]:
@@ -202,7 +202,7 @@ def _bundles(slots: Sequence[Slot], share: bool) -> list[Bundle]:
     found: dict[tuple[Hashable, ...], list[Slot]] = {}
     for slot in slots:
         found.setdefault((slot.job.family, slot.start, slot.width), []).append(slot)
-    return [tuple(sorted(same, key=lambda slot: -slot.job.cost.predictions)) for same in found.values()]
+    return [tuple(sorted(same, key=lambda slot: slot.job.order)) for same in found.values()]
 
 
 def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotDone]:
