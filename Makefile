@@ -17,7 +17,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## standard, zigzag and its controls on the embedded model: table, winning rates, contact sheet
+demo: install ## standard, zigzag and its controls on the exact model: table, winning rates, contact sheet
 	$(BIN)/python -m zz.run controls=true store=demo
 
 test: install ## the tests, but for the long ones marked ci
