@@ -108,6 +108,7 @@ def test_every_sampler_keeps_its_word(option):
         assert simplest.resolve(T) == simplest and simplest.nfe(T) == sampler.nfe(T)
         assert (run(simplest, resolved.append) == x).all()
         assert plain(simplest)["version"] >= 1
+        assert isinstance(sampler.gamma1, int | float)
         assert sampler.inverts == any(step.leg is Leg.ZAG for step in steps)
         for T in (2, 3, 5):
             counted = []

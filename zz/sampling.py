@@ -46,6 +46,8 @@ def sample(
     size:            pixels a side, or (height, width); the model's own by default
     seeds:           B whole numbers; 0, 1, 2, ... by default
     negative_prompt: one for all, or B; None is the model's null condition
+    solver:          zz.DDIM() by default
+    guidance:        zz.CFG() by default
     schedule:        a spacing; the model's own by default
     initial_latents: (B, C, h, w) in place of the starting noise
     output:          `image` gives B PIL images, `latent` a tensor (B, C, h, w)

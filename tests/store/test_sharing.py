@@ -40,6 +40,8 @@ def test_the_plan_knows_what_will_be_shared(store_path):
     assert (found.predictions, found.rows) == (3 * 415, 3 * 780)
     assert (found.saved.predictions, found.saved.rows) == (3 * 685, 3 * 1145)
     assert len(families(merged(jobs))) == 1
+    whole, spared = [3 * job.cost.rows for job in found.jobs], [cost.rows for cost in found.shared]
+    assert [cost.rows for cost in found.costs] == [a - b for a, b in zip(whole, spared, strict=True)]
     alone = plan(jobs, len(jobs), Store(store_path), share=False)
     assert (alone.predictions, alone.rows, alone.saved) == (3 * 1100, 3 * 1925, (0, 0))
 

@@ -32,7 +32,7 @@ def estimate(plan: Plan, runner: Runner) -> Estimate:
     """Measure each model, precision, size and batch size that lacks pictures once, and add up."""
     places, speeds, seconds = runner.places(), dict[tuple[object, ...], Speed](), 0.0
     slots = 0
-    for job, missing in zip(plan.jobs, plan.missing, strict=True):
+    for job, missing, cost in zip(plan.jobs, plan.missing, plan.costs, strict=True):
         if not missing:
             continue
         width = runner.width(job)
@@ -40,17 +40,16 @@ def estimate(plan: Plan, runner: Runner) -> Estimate:
         if like not in speeds:
             with limited_threads(runner.threads):
                 speeds[like] = speed(job, width, places[0])
-        padded = -(-missing // width) * width
-        seconds += padded * (job.cost.rows * speeds[like].row + speeds[like].decode)
-        slots += padded // width
+        full = -(-missing // width)  # slots, each sampled at its full width
+        slots += full
+        seconds += full * width * (cost.rows / missing * speeds[like].row + speeds[like].decode)
     workers = max(1, min(len(places), slots))
     return Estimate(seconds / 3600, seconds / workers / 3600, workers)
 
 
 def speed(job: Job, width: int, device: str) -> Speed:
     """Time one batch of four standard steps, after one to warm up."""
-    gamma1: float = getattr(job.sampler, "gamma1")  # noqa: B009  every sampler here has one
-    short = replace(job, sampler=Standard(gamma1), solver=job.solver.plain, steps=STEPS)
+    short = replace(job, sampler=Standard(job.sampler.gamma1), solver=job.solver.plain, steps=STEPS)
     short = replace(short, spacing=Uniform(job.spacing, job.steps)).resolved()
     slot = Slot(short, 0, width, ())
     with short.model.open(device, short.precision) as pipeline:

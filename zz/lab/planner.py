@@ -113,8 +113,7 @@ class Job:
         """What this job should be compared with, by name; none for standard sampling and the controls themselves."""
         if isinstance(self.sampler, Standard | GuidanceMatched):
             return {}
-        gamma1: float = getattr(self.sampler, "gamma1")  # noqa: B009  every sampler here has one
-        standard = Standard(gamma1)
+        standard = Standard(self.sampler.gamma1)
         found = {"standard": self._like(standard, self.steps, self.spacing)}
         if isinstance(self.sampler, Zigzag) and self.guidance.linear:
             z = self.sampler
@@ -122,7 +121,7 @@ class Job:
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over
-        steps = compute_matched(self.cost, self.guidance, gamma1)
+        steps = compute_matched(self.cost, self.guidance, standard.gamma1)
         stretched = Uniform(self.spacing, self.steps)
         found["compute_matched (predictions)"] = self._like(standard, steps.by_predictions, stretched)
         if steps.by_rows != steps.by_predictions:
@@ -142,7 +141,7 @@ class Plan:
     jobs: tuple[Job, ...]
     missing: tuple[int, ...]  # pictures, by job
     broken: tuple[str, ...]  # pictures that are there but not whole
-    saved: Cost  # what trajectories that begin alike share, over all missing pictures
+    shared: tuple[Cost, ...]  # by job: what trajectories that begin alike spare it (about, if they lack other pictures)
 
     @property
     def images(self) -> int:
@@ -153,13 +152,25 @@ class Plan:
         return sum(job.wanted for job in self.jobs) - self.images
 
     @property
+    def saved(self) -> Cost:
+        """What sharing saves over all jobs."""
+        return Cost(sum(c.predictions for c in self.shared), sum(c.rows for c in self.shared))
+
+    @property
+    def costs(self) -> list[Cost]:
+        """By job: what its missing pictures cost, what is shared left out."""
+        return [
+            Cost(n * job.cost.predictions - shared.predictions, n * job.cost.rows - shared.rows)
+            for job, n, shared in zip(self.jobs, self.missing, self.shared, strict=True)
+        ]
+
+    @property
     def predictions(self) -> int:
-        every = sum(n * job.cost.predictions for n, job in zip(self.missing, self.jobs, strict=True))
-        return every - self.saved.predictions
+        return sum(cost.predictions for cost in self.costs)
 
     @property
     def rows(self) -> int:
-        return sum(n * job.cost.rows for n, job in zip(self.missing, self.jobs, strict=True)) - self.saved.rows
+        return sum(cost.rows for cost in self.costs)
 
 
 def families(jobs: Iterable[Job]) -> list[list[Job]]:
@@ -196,13 +207,14 @@ def plan(jobs: Sequence[Job], asked: int, store: Store, share: bool = True) -> P
     lacks = [store.missing(job.cell, range(job.wanted)) for job in distinct]
     broken = [str(store.image_path(job.cell, i)) for job, m in zip(distinct, lacks, strict=True) for i in m.broken]
     missing = {job.cell.key: len(m.indices) for job, m in zip(distinct, lacks, strict=True)}
-    saved = Cost(0, 0)
+    shares: dict[str, Cost] = {}
     for family in families(job for job in distinct if missing[job.cell.key]):
         if share and len(family) > 1:
             for job, part in zip(family, shared(family), strict=True):
                 n = min(missing[job.cell.key], missing[family[0].cell.key])
-                saved = Cost(saved.predictions + n * part.predictions, saved.rows + n * part.rows)
-    return Plan(asked, own, tuple(distinct), tuple(missing.values()), tuple(broken), saved)
+                shares[job.cell.key] = Cost(n * part.predictions, n * part.rows)
+    found = tuple(shares.get(job.cell.key, Cost(0, 0)) for job in distinct)
+    return Plan(asked, own, tuple(distinct), tuple(missing.values()), tuple(broken), found)
 
 
 def merged(jobs: Iterable[Job]) -> list[Job]:

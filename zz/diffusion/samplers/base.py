@@ -20,6 +20,7 @@ Time = Literal["t", "s"]
 class Sampler(ABC):
     """A way down a schedule. Frozen; without weights, prompts or a device."""
 
+    gamma1: float  # guidance of its steps down, and of the standard sampling that it is compared with
     version: ClassVar[int]  # raised when a fix moves numbers
     inverts: ClassVar[bool]  # whether it ever calls Walk.up; if not, its cell does not depend on the solver's `up`
 
