@@ -116,7 +116,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     steps = -(-course.samples // batches.size)
     lesson = fabric.to_device(lesson)
-    optimizer = torch.optim.AdamW(lesson.parameters(), course.lr, betas=(0.9, 0.99), weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(lesson.parameters(), course.lr, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average = Average(lesson, course.ema)
     done = {"steps": 0, "of": steps, "samples": 0, "seconds": 0.0, "loss": float("nan")}
     checkpoint = folder / "checkpoint.pt"

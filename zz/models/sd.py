@@ -3,9 +3,7 @@
 A model of the shapes world is one too. diffusers is imported when a model is opened, not before.
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zz.data.hub import digest
 from zz.diffusion.curve import Curve
 from zz.diffusion.prediction import Prediction, from_eps, from_v
 from zz.diffusion.schedule import Node
@@ -161,38 +160,6 @@ def check_size(size: tuple[int, int], multiple: int) -> None:
     if any(side < multiple or side % multiple for side in size):
         height, width = (max(multiple, side // multiple * multiple) for side in size)
         raise ValueError(f"size={size[0]}x{size[1]} must be multiples of {multiple}; choose {height}x{width}")
-
-
-def digest(folder: Path, parts: Sequence[str]) -> str:
-    """16 hex digits of what is in a pipeline's parts. A weights file is read once, then known by path, size, mtime."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
-    found = []
-    for part in parts:
-        files = [path for path in sorted((folder / part).glob("*")) if path.is_file()]
-        weights = [p for p in files if p.suffix == ".safetensors"] or [p for p in files if p.suffix == ".bin"]
-        plain = [p for p in weights if p.stem.count(".") == 0]  # not a variant, such as model.fp16.safetensors
-        others = [p for p in files if p.suffix in (".json", ".txt", ".model")]
-        found += [(f"{part}/{p.name}", _digest(p, cache)) for p in (plain or weights) + others]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
-
-
-def _digest(path: Path, cache: Path) -> str:
-    path = path.resolve()
-    stat = path.stat()
-    known = cache / hashlib.sha256(f"{path}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]
-    if known.is_file():
-        return known.read_text()
-    with path.open("rb") as file:
-        sha = hashlib.file_digest(file, "sha256").hexdigest()
-    if stat.st_size > 1 << 20:  # what is small is read again sooner than looked up
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            beside = known.with_suffix(f".{os.getpid()}")
-            beside.write_text(sha)
-            beside.replace(known)
-        except OSError:
-            pass  # a cache that cannot be written costs time only
-    return sha
 
 
 __all__ = ["StableDiffusion", "StableDiffusionPipeline"]
