@@ -17,8 +17,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: install ## standard, zigzag and its controls on the exact model: table, winning rates, contact sheet
-	$(BIN)/python -m zz.run controls=true store=demo
+demo: install ## standard, zigzag and its controls on the embedded model: table, winning rates, contact sheet
+	$(BIN)/python -m zz.run dataset=quick steps=20 controls=true store=demo
 
 test: install ## the tests, but for the long ones marked ci
 	$(BIN)/python -m pytest -m "not ci"

@@ -29,6 +29,8 @@ NEEDED = {
     "explicit": ["schedule.times=[999,749,499,249]", "steps=4"],
     "inline": ["dataset.texts=[a red circle]"],
     "sd": ["model.pretrained=none"],
+    "log_odds": ["model=mixture"],  # they judge by its formula
+    "atypicality": ["model=mixture"],
 }
 GROUPS = ["model", "sampler", "solver", "guidance", "schedule", "dataset", "scorers", "runner", "logger"]
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
@@ -126,9 +128,8 @@ def test_a_top_level_key_reaches_the_sampler(name):
 
 
 def test_dataset_and_scorers_follow_the_model_unless_given():
-    assert compose("config").dataset.name == "mixture" and list(compose("config").scorers) == [
-        "log_odds",
-        "atypicality",
-    ]
+    assert compose("config").dataset.name == "shapes" and "shapes_correct" in compose("config").scorers
+    exact = compose("config", overrides=["model=mixture"])
+    assert exact.dataset.name == "mixture" and list(exact.scorers) == ["log_odds", "atypicality"]
     assert compose("config", overrides=["dataset=inline"]).dataset.name == "inline"
     assert not compose("config", overrides=["scorers=[]"]).get("scorers")

@@ -1,4 +1,4 @@
-"""MODEL_CARD.md: what a trained shapes model is, written from what was measured."""
+"""MODEL_CARD.md: what a trained shapes model is, and its CLIP, written from what was measured."""
 
 import hashlib
 from collections.abc import Mapping
@@ -68,15 +68,42 @@ def write_card(folder: Path, facts: Mapping[str, Any]) -> Path:
             "## Known failures",
             _failures(evaluation),
         ]
-    lines += [
-        "",
-        "## Licence\nApache-2.0, weights and recipe.",
-        "",
-        "## Digests\nSHA-256 of the weights:",
-        *(f"- {path.relative_to(folder)}: {_sha(path)}" for path in sorted(folder.rglob("*.safetensors"))),
-    ]
+    lines += []
+    return _write(folder, lines)
+
+
+CLIP = """---
+license: apache-2.0
+library_name: transformers
+---
+# A CLIP of the shapes world
+
+A CLIPModel of {parameters}: a picture tower and a text tower, trained by contrast on the rendered pictures and captions
+that the shapes model is trained on (another stream of them). It gives similarities, and features for Fréchet distances.
+Of anything but 32 x 32 pictures of coloured shapes it knows nothing.
+
+## Recipe
+`python -m experiments.shapes.train`, third stage: {recipe}; {samples:,} samples, {minutes:.0f} minutes on {machine}.
+
+## How well it tells
+How often a rendered picture's own caption beats those of 31 other pictures of its tag: {retrieval}."""
+
+
+def write_clip_card(folder: Path, facts: Mapping[str, Any]) -> Path:
+    """Write the card of the CLIP in `folder`.
+
+    facts: parameters and recipe in words, samples, minutes, machine, retrieval (tag -> share)
+    """
+    told = ", ".join(f"{tag} {share:.0%}" for tag, share in facts["retrieval"].items())
+    return _write(folder, [CLIP.format(**{**facts, "retrieval": told})])
+
+
+def _write(folder: Path, lines: list[str]) -> Path:
+    """The card, with its last sections: licence, and the digests of what lies there."""
+    digests = [f"- {path.relative_to(folder)}: {_sha(path)}" for path in sorted(folder.rglob("*.safetensors"))]
+    end = ["", "## Licence\nApache-2.0, weights and recipe.", "", "## Digests\nSHA-256 of the weights:", *digests]
     path = folder / "MODEL_CARD.md"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines + end) + "\n", encoding="utf-8")
     return path
 
 

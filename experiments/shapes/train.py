@@ -25,7 +25,7 @@ from PIL import Image
 
 import zz
 from experiments.shapes import autoencoder, two_tower, unet
-from experiments.shapes.card import write_card
+from experiments.shapes.card import write_card, write_clip_card
 from experiments.shapes.evaluate import SIZE, evaluate, rounded
 from experiments.shapes.export import pipeline, save_clip, save_pipeline
 from experiments.shapes.loop import Course, Limits, train
@@ -159,17 +159,24 @@ def _two_tower(recipe: Recipe, out: Path, fabric: Fabric, limits: Limits, report
     lesson.eval()
     report["retrieval"] = two_tower.retrieval(lesson)
     save_clip(lesson.clip, lesson.tokenizer, out / "clip")
+    facts = {
+        "parameters": f"{sum(p.numel() for p in lesson.clip.parameters()) / 1e6:.2f} M parameters",
+        "recipe": f"seed {recipe.seed}, {recipe.towers}, batches of {recipe.batches[2]}",
+        "samples": done["samples"],
+        "minutes": done["seconds"] / 60,
+        "machine": _machine(fabric),
+        "retrieval": report["retrieval"],
+    }
+    write_clip_card(out / "clip", facts)
     return done["steps"] >= done["of"]
 
 
 def _facts(recipe: Recipe, lesson: unet.Lesson, vae: AutoencoderKL, fabric: Fabric, report: Report) -> Report:
     named: dict[str, Any] = {"U-Net": lesson.unet, "text encoder": lesson.text, "autoencoder": vae}
     millions = (f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in named.items())
-    cores = f"{torch.get_num_threads()} thread(s) of {platform.machine()}"
-    machine = torch.cuda.get_device_name() if fabric.device.type == "cuda" else cores
     return report | {
         "parameters": ", ".join(millions),
-        "machine": f"{machine}, PyTorch {torch.__version__}",
+        "machine": _machine(fabric),
         "steps": 20,
         "dataset": "shapes_tune",
         "recipe": {
@@ -181,6 +188,12 @@ def _facts(recipe: Recipe, lesson: unet.Lesson, vae: AutoencoderKL, fabric: Fabr
             "empty and wrong captions": f"{recipe.drop:.0%} and {recipe.wrong:.0%}",
         },
     }
+
+
+def _machine(fabric: Fabric) -> str:
+    cores = f"{torch.get_num_threads()} thread(s) of {platform.machine()}"
+    named = torch.cuda.get_device_name() if fabric.device.type == "cuda" else cores
+    return f"{named}, PyTorch {torch.__version__}"
 
 
 def _write(path: Path, content: Report) -> None:

@@ -28,8 +28,9 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
 
-    def run(*args, command=zz.run):
-        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *args])
+    def run(*args, command=zz.run, model="mixture"):
+        chosen = [] if command is zz.ls or any(word.startswith("model=") for word in args) else [f"model={model}"]
+        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *chosen, *args])
         capfd.readouterr()
         code = command.main()
         out, err = capfd.readouterr()
@@ -39,8 +40,11 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
 
 
 def test_the_users_own_line(cli, store_path):
-    code, out, err = cli("sampler=zigzag", "gamma2=0", "lambda=49", "-m", "limit=2")
-    assert (code, err) == (0, "")
+    """On the model that comes with zz."""
+    code, out, _ = cli(
+        "sampler=zigzag", "gamma2=0", "lambda=49", "-m", "limit=2", "runner.batch_size=2", model="shapes"
+    )
+    assert code == 0
     assert "1 cell asked for; 2 images to make" in out
     assert "296 guided predictions, 494 network rows" in out  # 2 * (50 + 98), 2 * (2 * 99 + 49)
     (row,) = Store(store_path).table()
@@ -108,8 +112,9 @@ def test_a_picture_that_goes_bad_after_its_ends_is_reported(cli, store_path):
 
 
 BAD = {
+    "model=shapes dataset=inline dataset.texts=[a_poem]": "shapes_correct cannot judge it: prompt 'a_poem' is not in",
     "sampler=zigzga": "sampler=zigzga is not known (did you mean zigzag?)",
-    "model=sdxl9": "model=sdxl9 is not known (did you mean sd?); known are mixture, sd",
+    "model=sdxl9": "model=sdxl9 is not known (did you mean sd?); known are mixture, sd, shapes",
     "scorers=[log_od]": "scorers=log_od is not known (did you mean log_odds?)",
     "gama2=1": "gama2 is not known (did you mean gamma2?)",
     "model.stdd=1": "model.stdd is not known: model has no such field",
@@ -231,7 +236,11 @@ def test_events_are_told(cli, tmp_path):
 
 def zz_run(*args, **options):
     return subprocess.Popen(
-        [sys.executable, "-m", "zz.run", *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        [sys.executable, "-m", "zz.run", "model=mixture", *args],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
     )
 
 
@@ -330,7 +339,7 @@ def test_a_full_disk_keeps_what_is_made(tmp_path):
     """On a real file system of 256 KiB: the run stops with one message, every picture that is there is whole."""
     small = tmp_path / "small"
     small.mkdir()
-    run = f"{sys.executable} -m zz.run store={small}/store steps=4 size=64 scorers=[]"
+    run = f"{sys.executable} -m zz.run model=mixture store={small}/store steps=4 size=64 scorers=[]"
     check = f"{sys.executable} -m zz.ls store={small}/store"
     script = f"mount -t tmpfs -o size=256k none {small} && {run}; echo code $?; {check}"
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, cwd=tmp_path)

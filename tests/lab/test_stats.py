@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.linalg
 
-from zz.lab.stats import TIE, mean, share, winning
+from zz.lab.stats import TIE, frechet, jackknife, mean, share, spread, winning
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,27 @@ def test_nothing_moved_is_one_half():
     scores = {i: i / 7 for i in range(20)}
     found = winning(scores, dict(scores))
     assert found.rate.value == 0.5 and found.tie == 20 and found.p == 1.0
+
+
+def test_frechet_is_the_formula_of_normal_distributions():
+    """Against the matrix root itself, and by hand: equal covariances leave the means' squared distance."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(300, 6)), 0.5 + rng.normal(size=(400, 6)) @ rng.normal(size=(6, 6))
+    s1, s2 = np.cov(a.T), np.cov(b.T)
+    root = scipy.linalg.sqrtm(s1 @ s2).real
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s1 + s2 - 2 * root)
+    assert frechet(a, b) == pytest.approx(wanted, rel=1e-9)
+    assert frechet(a, a + 2) == pytest.approx(6 * 4)
+    assert frechet(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_jackknife_of_a_mean_is_its_standard_error():
+    x = np.random.default_rng(1).normal(size=20)
+    found, wanted = jackknife(lambda kept: float(x[kept].mean()), 20), mean(x)
+    assert found.value == wanted.value and found.high == pytest.approx(wanted.high)
+
+
+def test_spread_is_within_a_group_only():
+    features = np.array([[0.0], [3.0], [100.0], [101.0], [103.0], [9.0]])
+    found = spread(features, ["a", "a", "b", "b", "b", "alone"])
+    assert found.value == pytest.approx((3 + (1 + 3 + 2) / 3) / 2)

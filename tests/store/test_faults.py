@@ -18,7 +18,16 @@ SWEEP = ["solver=euler_ancestral", "gamma2=0,1", "-m"]
 
 def start(store, workers):
     """A sweep of two cells that share the beginning of their trajectories, on so many workers."""
-    command = [sys.executable, "-m", "zz.run", f"store={store}", f"runner.devices={workers}", *LINE, *SWEEP]
+    command = [
+        sys.executable,
+        "-m",
+        "zz.run",
+        "model=mixture",
+        f"store={store}",
+        f"runner.devices={workers}",
+        *LINE,
+        *SWEEP,
+    ]
     environment = os.environ | {"TMPDIR": str(Path(store).parent)}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 

@@ -1,10 +1,23 @@
-"""Files that came from elsewhere: what is in them, whatever path they lie at."""
+"""Weights as files: where those that travel with the package lie, and what is in a folder, whatever its path."""
 
 import hashlib
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+
+EMBEDDED = Path(__file__).resolve().parent.parent / "weights"
+
+
+def placed(pretrained: str | Path) -> str:
+    """A folder or hub id as it was given; for `zz:NAME`, the folder of the package's own weights of that name."""
+    scheme, _, name = str(pretrained).partition(":")
+    if scheme != "zz":
+        return str(pretrained)
+    known = sorted(path.name for path in EMBEDDED.glob("*") if path.is_dir())
+    if name not in known:
+        raise ValueError(f"pretrained={pretrained} does not come with zz; what does: {', '.join(known) or 'nothing'}")
+    return str(EMBEDDED / name)
 
 
 def digest(folder: Path, parts: Sequence[str]) -> str:

@@ -63,6 +63,8 @@ class Job:
         check_pair(job.sampler, job.guidance)
         job.schedule  # noqa: B018  raises where the steps cannot be placed
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)
+        for scorer in job.scorers:
+            scorer.check(job.prompts[: job.wanted])
         if job.negative_prompt is not None:
             job.model.check(job.size, [job.negative_prompt], job.precision)
         return job

@@ -136,7 +136,7 @@ class Runner:
             missing = store.missing(job.cell, range(job.wanted)).indices
             if not missing:
                 continue
-            about = {"model": job.model.name, "dataset": job.dataset}
+            about = {"model": job.model.name, "dataset": job.dataset, **job.cost._asdict()}
             width = store.begin(job.cell, len(job.prompts), asked, about)
             if width != asked and self.batch_size != "auto":
                 say(f"cell {job.cell.key} was begun with batch size {width}, which governs it; {asked} is not used")

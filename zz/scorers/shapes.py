@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,9 @@ class ShapesCorrect(Scorer):
         if not 0 <= self.accept <= 1:
             raise ValueError(f"accept={self.accept} is not a share; choose one of 0..1, such as {ACCEPT}")
 
+    def check(self, prompts):
+        _check(self.name, tuple(prompts))
+
     def settings(self):
         return {"accept": self.accept, "strict": self.strict}
 
@@ -54,6 +58,9 @@ class ShapesAlignment(Scorer):
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "alignment"
     higher_is_better: ClassVar[bool] = True
+
+    def check(self, prompts):
+        _check(self.name, tuple(prompts))
 
     def settings(self):
         return {}
@@ -97,6 +104,15 @@ def surplus(objects: Objects, meta: Mapping[str, Any]) -> int:
     for item in meta["include"]:
         asked[item["class"]] += item["count"]
     return (Counter({name: len(found) for name, found in objects.items()}) - asked).total()
+
+
+@lru_cache(maxsize=64)  # a sweep asks for the same prompts again and again
+def _check(scorer: str, prompts: tuple[str, ...]) -> None:
+    for prompt in prompts:
+        try:
+            parse(prompt)
+        except ValueError as error:
+            raise ValueError(f"scorers: {scorer} cannot judge it: {error}; or leave it out: scorers=[]") from error
 
 
 def _each(one: Callable[[np.ndarray, Mapping[str, Any]], float]) -> Score:

@@ -1,0 +1,131 @@
+"""The model that comes with zz: ordinary to diffusers, the same under our loop, and what its card says it is."""
+
+import hashlib
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+
+import zz
+from zz.cli.config import conf_dir
+from zz.data.hub import EMBEDDED
+from zz.data.shapes import render
+from zz.data.shapes_prompts import TAGS, draw_pair
+from zz.diffusion.noise import starting_noise
+from zz.lab.stats import frechet
+from zz.models.shapes import shapes
+from zz.scorers.clip import ClipFeatures, ClipSimilarity
+
+diffusers = pytest.importorskip("diffusers")
+
+PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
+
+
+@pytest.mark.parametrize("steps", [4, 20])
+@pytest.mark.parametrize("negative", [None, "a photo of a star"])
+def test_standard_sampling_is_diffusers_ddim(steps, negative):
+    """Same start, same latents: 1e-4 of the largest value; both hand the network the same rows."""
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(EMBEDDED / "shapes")
+    theirs.set_progress_bar_config(disable=True)
+    theirs.scheduler = diffusers.DDIMScheduler.from_config(theirs.scheduler.config, clip_sample=False)
+    x_T = starting_noise((0, 1, 2), (6, 8, 8))
+    told = {"negative_prompt": [negative] * 3} if negative else {}
+    wanted = theirs(
+        PROMPTS,
+        height=32,
+        width=32,
+        num_inference_steps=steps,
+        guidance_scale=3.0,
+        latents=x_T.clone(),
+        output_type="latent",
+        **told,
+    ).images
+    settings = {"sampler": zz.Standard(3.0), "steps": steps, "initial_latents": x_T, "negative_prompt": negative}
+    found = zz.sample(shapes(), PROMPTS, **settings, output="latent")
+    assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+    pictures = theirs.image_processor.postprocess(
+        theirs.vae.decode(wanted / theirs.vae.config.scaling_factor).sample, output_type="pil"
+    )
+    for a, b in zip(zz.sample(shapes(), PROMPTS, **settings), pictures, strict=True):
+        assert np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1
+
+
+def test_its_yaml_and_its_function_agree():
+    node = OmegaConf.load(Path(conf_dir()) / "model" / "shapes.yaml").model
+    model = shapes()
+    for field in fields(model):
+        if field.name != "pretrained":
+            value = node[field.name]
+            assert getattr(model, field.name) == (tuple(value) if OmegaConf.is_list(value) else value), field.name
+    assert node.pretrained == "zz:shapes"
+
+
+def test_the_card_names_the_very_weights():
+    found = 0
+    for folder in ("shapes", "shapes_clip"):
+        card = (EMBEDDED / folder / "MODEL_CARD.md").read_text()
+        digests = dict(re.findall(r"^- (\S+\.safetensors): ([0-9a-f]{64})$", card, re.M))
+        weights = sorted((EMBEDDED / folder).rglob("*.safetensors"))
+        assert {str(path.relative_to(EMBEDDED / folder)) for path in weights} == digests.keys()
+        for path in weights:
+            assert hashlib.sha256(path.read_bytes()).hexdigest() == digests[str(path.relative_to(EMBEDDED / folder))]
+            found += 1
+    assert found == 4  # U-Net, autoencoder, text encoder; CLIP
+    assert sum(path.stat().st_size for path in EMBEDDED.rglob("*") if path.is_file()) < 40e6
+
+
+def test_it_draws_what_it_is_asked_for():
+    """A single shape at a known rate above 95 %: of 16, at least 13, which chance alone misses once in a thousand."""
+    from zz.scorers.shapes import ShapesCorrect
+
+    texts = [f"a photo of a {shape}" for shape in ("circle", "square", "triangle", "star") * 4]
+    with ShapesCorrect().open() as score:
+        assert sum(score(zz.sample(shapes(), texts, sampler=zz.Standard(3.0), steps=20), texts)) >= 13
+
+
+def drawn(n, seed):
+    rng = np.random.default_rng([5, seed])
+    pairs = [draw_pair(rng, TAGS[i % len(TAGS)]) for i in range(n)]
+    return [render(scene) for scene, _ in pairs], [meta["prompt"] for _, meta in pairs]
+
+
+def test_similarity_tells_a_pictures_own_caption_from_anothers():
+    arrays, texts = drawn(120, 1)
+    images = [Image.fromarray(array) for array in arrays]
+    others = texts[6:] + texts[:6]  # of the same tag
+    with ClipSimilarity("zz:shapes_clip").open() as score:
+        right, wrong = np.array(score(images, texts)), np.array(score(images, others))
+    apart = [a != b for a, b in zip(texts, others, strict=True)]
+    assert (right > wrong)[apart].mean() > 0.9
+
+
+def test_the_frechet_distance_grows_with_damage():
+    """Blur, noise and a wrong world, each in two strengths; other pictures of the same world stay near."""
+    rng = np.random.default_rng(9)
+    (truth, _), (pictures, _) = drawn(1200, 2), drawn(600, 3)
+
+    def blurred(radius):
+        from PIL import ImageFilter
+
+        return [np.asarray(Image.fromarray(p).filter(ImageFilter.GaussianBlur(radius))) for p in pictures]
+
+    def noisy(sigma):
+        return [(p + sigma * rng.normal(size=p.shape)).clip(0, 255).astype(np.uint8) for p in pictures]
+
+    def fewer(n):
+        return [pictures[i % n] for i in range(len(pictures))]
+
+    with ClipFeatures("zz:shapes_clip").open() as features:
+
+        def of(arrays):
+            return features([Image.fromarray(array) for array in arrays])
+
+        base = of(truth)
+        floor = frechet(of(pictures), base)
+        for damage, weak, strong in ((blurred, 0.5, 1.0), (noisy, 8, 24), (fewer, 60, 20)):
+            one, two = frechet(of(damage(weak)), base), frechet(of(damage(strong)), base)
+            assert floor < one < two, damage.__name__

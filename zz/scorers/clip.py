@@ -1,0 +1,104 @@
+"""A CLIP (Radford et al., 2021) as a judge: how well picture and prompt agree, and what a picture looks like."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+
+from zz.data.hub import digest, placed
+from zz.scorers.base import Score, Scorer
+
+Features = Callable[[Sequence[Image.Image]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class ClipSimilarity(Scorer):
+    """Cosine of picture and prompt, times 100: the form of CLIPScore and of PickScore.
+
+    pretrained: a folder with a CLIPModel, its tokenizer and image processor, or zz:NAME for one that comes with zz
+    """
+
+    pretrained: str
+    name: str = "similarity"
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "100 cos"
+    higher_is_better: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pretrained", placed(self.pretrained))
+        _check(self.pretrained)
+
+    def settings(self):
+        return {"weights": digest(Path(self.pretrained), [""])}
+
+    @contextmanager
+    def open(self, device: str = "cpu") -> Iterator[Score]:
+        from transformers import CLIPTokenizer
+
+        model, pixels = _load(self.pretrained, device)
+        tokenizer = CLIPTokenizer.from_pretrained(self.pretrained)
+        longest = model.config.text_config.max_position_embeddings
+
+        @torch.no_grad()
+        def score(images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+            if not images:
+                return []
+            ids = tokenizer(
+                list(prompts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt"
+            ).to(device)
+            said = model(pixel_values=pixels(images), **ids)  # both embeddings have length 1
+            return (100 * (said.image_embeds * said.text_embeds).sum(-1)).tolist()
+
+        yield score
+
+
+@dataclass(frozen=True)
+class ClipFeatures:
+    """What a picture looks like to the picture tower, before it is compared with words: for Fréchet distances.
+
+    pretrained: as in ClipSimilarity
+    """
+
+    pretrained: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pretrained", placed(self.pretrained))
+        _check(self.pretrained)
+
+    @contextmanager
+    def open(self, device: str = "cpu") -> Iterator[Features]:
+        """Gives pictures -> float64 features  # (B, D)"""
+        model, pixels = _load(self.pretrained, device)
+
+        @torch.no_grad()
+        def features(images: Sequence[Image.Image]) -> np.ndarray:
+            found = [
+                model.vision_model(pixel_values=pixels(images[i : i + 256])).pooler_output
+                for i in range(0, len(images), 256)
+            ]
+            return torch.cat(found).double().cpu().numpy()
+
+        yield features
+
+
+def _check(folder: str) -> None:
+    if not Path(folder, "config.json").is_file():
+        raise ValueError(f"pretrained={folder} is no folder of a CLIP: it has no config.json")
+
+
+def _load(folder: str, device: str) -> tuple[Any, Callable[[Sequence[Image.Image]], torch.Tensor]]:
+    from transformers import CLIPImageProcessor, CLIPModel
+
+    model: Any = CLIPModel.from_pretrained(folder)
+    model = model.to(device).eval()
+    processor = CLIPImageProcessor.from_pretrained(folder)
+
+    def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
+        return processor([image.convert("RGB") for image in images], return_tensors="pt").pixel_values.to(device)
+
+    return model, pixels
