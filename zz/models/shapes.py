@@ -5,4 +5,4 @@ from zz.models.sd import StableDiffusion
 
 def shapes() -> StableDiffusion:
     """As conf/model/shapes.yaml describes it; gamma1 is what is best for standard sampling on `shapes_tune`."""
-    return StableDiffusion("zz:shapes", gamma1=3.0, steps=50, size=(32, 32), batch_size=16, name="shapes")
+    return StableDiffusion("zz:shapes", gamma1=4.0, steps=50, size=(32, 32), batch_size=16, name="shapes")
