@@ -23,6 +23,7 @@ _HOMES = {
     "Reflections": "zz.diffusion.theorems",
     "Mixture": "zz.models.mixture",
     "StableDiffusion": "zz.models.sd",
+    "StableDiffusionXL": "zz.models.sdxl",
 }
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion
+    from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL
     from zz.sampling import sample as sample
 
 
