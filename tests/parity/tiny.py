@@ -98,7 +98,9 @@ def sdxl(prediction_type="epsilon", **parts):
         "tokenizer_2": tokenizer(),
         "unet": sdxl_unet(dropout=0.5),
         "vae": vae(),
-        "scheduler": diffusers.EulerDiscreteScheduler(**SCALED, prediction_type=prediction_type),
+        "scheduler": diffusers.EulerDiscreteScheduler(
+            **SCALED, timestep_spacing="leading", prediction_type=prediction_type
+        ),
         "force_zeros_for_empty_prompt": True,
         "add_watermarker": False,
     }
