@@ -200,7 +200,7 @@ def test_only_what_is_loaded_is_downloaded(folder, monkeypatch, cache):
 
 def test_facts_are_asserted(folder):
     StableDiffusion(str(folder), prediction_type="epsilon").check(SIZE, [])
-    expected = r"says prediction_type=epsilon, but model\.prediction_type=v_prediction is expected: .* null takes it"
+    expected = r"says prediction_type=epsilon, but model\.prediction_type=v_prediction is expected: .*=null takes it"
     with pytest.raises(ValueError, match=expected):
         StableDiffusion(str(folder), prediction_type="v_prediction").check(SIZE, [])
     with pytest.raises(ValueError, match="is a StableDiffusionPipeline, not a StableDiffusionXLPipeline"):

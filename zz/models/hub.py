@@ -117,7 +117,7 @@ def lacking(folder: Path, variant: str | None = None) -> str:
             others = sorted({m["variant"] for name in names if (m := WEIGHTS.fullmatch(name))})
             return f"no weights but of the variant {', '.join(others)}" if others else "no weights"
         if (shards := found[0] and found[0]["shards"]) and len(found) != int(shards):
-            return f"{len(found)} of {shards} weights files"
+            return f"{len(found)} of {int(shards)} weights files"
     return ""
 
 
