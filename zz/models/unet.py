@@ -66,10 +66,13 @@ class UNetPipeline(Pipeline):
     def decode(self, x: Tensor) -> Tensor:
         vae = self.parts.vae
         own, needed = vae.dtype, self._vae_dtype()
+        if needed != own:
+            vae.to(needed)
         try:
-            pictures = vae.to(needed).decode(self._unscaled(x.to(needed)), return_dict=False)[0]
+            pictures = vae.decode(self._unscaled(x.to(needed)), return_dict=False)[0]
         finally:
-            vae.to(own)
+            if needed != own:
+                vae.to(own)
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to wait
         shown = self.parts.image_processor.postprocess(pictures.float(), output_type="pt")  # 0..1
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
