@@ -18,7 +18,8 @@ def pipe(request):
     for part in (made.unet, made.text_encoder, made.vae):
         part.train()
     made.unet.mid_block.eval()
-    made.encode_prompt(PROMPT)  # transformers hangs hooks of its own on an encoder when it is first used
+    once = {"device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+    made.encode_prompt(PROMPT, **once)  # transformers hangs hooks of its own on an encoder when it is first used
     return made
 
 
