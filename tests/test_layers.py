@@ -17,9 +17,11 @@ LAW: list[tuple[str, set[str]]] = [
     ("diffusion", {"torch"}),
     ("data", PLAIN),
     ("models/mixture.py", {"torch", "zz.diffusion", "zz.data", "zz.models"}),
-    ("models", {"torch", "diffusers", "transformers", "zz.diffusion", "zz.data"} | PLAIN),
-    ("scorers", {"torch", "transformers", "zz.data"} | PLAIN),
-    ("sampling.py", {"torch", "PIL", "zz.diffusion", "zz.models.base"}),
+    ("models/base.py", {"torch", "zz.diffusion"}),
+    ("models/adapt.py", {"torch", "zz.models.base"}),
+    ("models", {"torch", "huggingface_hub", "diffusers", "transformers", "zz.diffusion", "zz.data"} | PLAIN),
+    ("scorers", {"torch", "transformers", "zz.data", "zz.models.quiet"} | PLAIN),
+    ("sampling.py", {"torch", "PIL", "zz.diffusion", "zz.models.base", "zz.models.adapt"}),
     ("lab/cell.py", set()),
     ("lab/store.py", {"PIL", "zz.lab.cell"}),
     ("lab/stats.py", {"numpy", "scipy"}),
@@ -89,7 +91,7 @@ def test_no_drawer_for_homeless_lines():
 
 @pytest.mark.parametrize("command", ["import zz.models.mixture, zz.sampling", "import zz.run", "import zz.ls"])
 def test_the_exact_model_and_the_commands_need_no_diffusers(command):
-    heavy = "{'diffusers', 'transformers', 'lightning', 'wandb'}"
+    heavy = "{'diffusers', 'transformers', 'huggingface_hub', 'lightning', 'wandb'}"
     code = f"{command}; import sys; found = {heavy} & sys.modules.keys(); assert not found, found"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

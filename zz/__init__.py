@@ -24,6 +24,7 @@ _HOMES = {
     "Mixture": "zz.models.mixture",
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
+    "StableDiffusionXL": "zz.models.sdxl",
 }
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion
+    from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL
     from zz.models.shapes import shapes as shapes
     from zz.sampling import sample as sample
 

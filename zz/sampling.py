@@ -16,11 +16,12 @@ from zz.diffusion.samplers import GuidanceMatched, Sampler, Zigzag
 from zz.diffusion.solvers import DDIM, Solver
 from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
+from zz.models.adapt import adapted
 from zz.models.base import Model, Pipeline
 
 
 def sample(
-    model: Model | Pipeline,
+    model: Model | Pipeline | object,
     prompts: str | Sequence[str],
     *,
     sampler: Sampler | None = None,
@@ -39,7 +40,7 @@ def sample(
 ) -> list[Image.Image] | Tensor:
     """Sample one picture a prompt.
 
-    model:           a model's description, or one that is open already
+    model:           a model's description, or one that is open already: ours, or a diffusers pipeline as it is
     prompts:         a prompt or a list of B
     sampler:         zz.Zigzag() by default; also zz.Standard, zz.EndToEnd, zz.Resampling, ...
     steps:           T
@@ -77,22 +78,22 @@ def sample(
         if value is not None and not isinstance(value, kinds[name]):
             raise ValueError(f"{name}={value!r} must be a {kinds[name].__name__}, such as {_EXAMPLES[name]}")
     opened: AbstractContextManager[Pipeline]
-    if isinstance(model, Pipeline):
-        if size is None and initial_latents is None:
-            raise ValueError("size is needed with a model that is open already")
-        opened = nullcontext(model)
-    elif isinstance(model, Model):
+    if isinstance(model, Model):
         size = model.size if size is None else size
         model.check(pair(size), texts)
         if device and device.startswith("cuda") and not torch.cuda.is_available():
             raise ValueError(f"device={device}: torch sees no GPU here; choose cpu")
         opened = model.open(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     else:
-        raise ValueError(f"model={model!r} is no model; give one of zz's, such as zz.Mixture()")
+        opened = nullcontext(model) if isinstance(model, Pipeline) else adapted(model)
     width = batch_size or len(texts)
     latents: list[Tensor] = []
     images: list[Image.Image] = []
     with opened as pipeline:
+        if size is None and initial_latents is None:
+            size = pipeline.size
+            if size is None:
+                raise ValueError("size is needed with a model that is open already")
         for start in range(0, len(texts), width):
             part = slice(start, start + width)
             x = draw(

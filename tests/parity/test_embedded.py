@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 import zz
-from zz.cli.config import conf_dir
-from zz.data.hub import EMBEDDED
+from zz.cli.config import build, conf_dir
+from zz.data.hub import EMBEDDED, placed
 from zz.data.shapes import render
 from zz.data.shapes_prompts import TAGS, draw_pair
 from zz.diffusion.noise import starting_noise
@@ -58,10 +58,9 @@ def test_its_yaml_and_its_function_agree():
     node = OmegaConf.load(Path(conf_dir()) / "model" / "shapes.yaml").model
     model = shapes()
     for field in fields(model):
-        if field.name != "pretrained":
-            value = node[field.name]
-            assert getattr(model, field.name) == (tuple(value) if OmegaConf.is_list(value) else value), field.name
-    assert node.pretrained == "zz:shapes"
+        value = build(node[field.name]) if OmegaConf.is_dict(node[field.name]) else node[field.name]
+        wanted = tuple(value) if OmegaConf.is_list(value) else placed(value) if field.name == "pretrained" else value
+        assert getattr(model, field.name) == wanted, field.name
 
 
 def test_the_card_names_the_very_weights():

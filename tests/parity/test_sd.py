@@ -7,18 +7,16 @@ hand their network the same rows in the same order; what is left is the arithmet
 import json
 import subprocess
 import sys
-from string import ascii_lowercase
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 
 import zz
+from tests.parity import tiny
 from zz.diffusion.noise import starting_noise
 from zz.models.sd import StableDiffusion
-
-diffusers = pytest.importorskip("diffusers")
-transformers = pytest.importorskip("transformers")
 
 T, GAMMA = 7, 4.0
 PROMPTS = ["a red star", "three blue rings", "a photo of nothing at all"]
@@ -28,57 +26,7 @@ SEEDS = (3, 1, 4)
 
 
 def build(path, prediction_type):
-    """A StableDiffusionPipeline folder; its scheduler is PNDM, as that of SD 1.5."""
-    torch.manual_seed(0)
-    letters = [*ascii_lowercase, *(c + "</w>" for c in ascii_lowercase)]
-    vocab = {token: i for i, token in enumerate([*letters, "<|startoftext|>", "<|endoftext|>"])}
-    tokenizer = transformers.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=16)
-    text = transformers.CLIPTextConfig(
-        vocab_size=len(vocab),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=16,
-        bos_token_id=vocab["<|startoftext|>"],
-        eos_token_id=vocab["<|endoftext|>"],
-        pad_token_id=vocab["<|endoftext|>"],
-    )
-    unet = diffusers.UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(16, 32, 32),
-        layers_per_block=1,
-        cross_attention_dim=16,
-        attention_head_dim=4,
-        norm_num_groups=8,
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-    )
-    vae = diffusers.AutoencoderKL(
-        block_out_channels=(16, 16),
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        norm_num_groups=8,
-        sample_size=16,
-    )
-    scheduler = diffusers.PNDMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        steps_offset=1,
-        skip_prk_steps=True,
-        prediction_type=prediction_type,
-    )
-    diffusers.StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=transformers.CLIPTextModel(text),
-        tokenizer=tokenizer,
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    ).save_pretrained(path)
+    tiny.sd(prediction_type).save_pretrained(path)
     return path
 
 
@@ -126,8 +74,7 @@ def test_latents_are_those_of_diffusers(model, folder, gamma, negative):
     )
     expected = theirs(folder, gamma, negative, "latent")
     assert ours.dtype == torch.float32
-    error = (ours - expected).abs().max() / expected.abs().max()
-    assert error <= 1e-4, f"{error:.1e}"
+    tiny.close(ours, expected)
 
 
 def test_pictures_are_those_of_diffusers(model, folder):
@@ -154,6 +101,15 @@ def test_zigzag_without_zigzags_is_standard(model):
     ]
     assert torch.equal(each[0], each[1])
     assert not torch.equal(each[0], each[2])
+
+
+def test_no_negative_prompt_is_an_empty_one(model):
+    """As in diffusers: unlike SDXL, there is one null condition."""
+    none, empty = (
+        zz.sample(model, PROMPTS, sampler=zz.Standard(GAMMA), steps=2, negative_prompt=text, output="latent")
+        for text in (None, "")
+    )
+    assert torch.equal(none, empty)
 
 
 def test_v_is_read_where_the_node_says(model, folder):

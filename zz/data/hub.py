@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "weights"
@@ -20,16 +21,40 @@ def placed(pretrained: str | Path) -> str:
     return str(EMBEDDED / name)
 
 
-def digest(folder: Path, parts: Sequence[str]) -> str:
-    """16 hex digits of what is in a pipeline's parts. A weights file is read once, then known by path, size, mtime."""
+# what diffusers and transformers load: model.safetensors, model.fp16.safetensors, model.fp16-00001-of-00002.bin, ...
+WEIGHTS = re.compile(
+    r"(diffusion_pytorch_|pytorch_)?model(\.(?P<variant>\w+))?(-\d+-of-(?P<shards>\d+))?\.(?P<kind>safetensors|bin)"
+)
+
+
+def weights(names: Iterable[str], variant: str | None = None) -> list[str]:
+    """Of a folder's file names, the weights that are loaded: the variant before the plain, safetensors before bin."""
+    found = [match for name in sorted(names) if (match := WEIGHTS.fullmatch(name))]
+    for wanted in dict.fromkeys((variant, None)):
+        for kind in ("safetensors", "bin"):
+            if these := [m[0] for m in found if m["variant"] == wanted and m["kind"] == kind]:
+                return these
+    return []
+
+
+def settings(names: Iterable[str]) -> list[str]:
+    """Of a folder's file names, configurations and vocabularies."""
+    return sorted(name for name in names if name.endswith((".json", ".txt", ".model")))
+
+
+def digest(
+    folder: Path, parts: Sequence[str], elsewhere: Mapping[str, Path] | None = None, variant: str | None = None
+) -> str:
+    """16 hex digits of what is in a pipeline's parts. A weights file is read once, then known by path, size, mtime.
+
+    elsewhere: the folders of parts that do not lie in `folder`
+    """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
     found = []
     for part in parts:
-        files = [path for path in sorted((folder / part).glob("*")) if path.is_file()]
-        weights = [p for p in files if p.suffix == ".safetensors"] or [p for p in files if p.suffix == ".bin"]
-        plain = [p for p in weights if p.stem.count(".") == 0]  # not a variant, such as model.fp16.safetensors
-        others = [p for p in files if p.suffix in (".json", ".txt", ".model")]
-        found += [(f"{part}/{p.name}", _digest(p, cache)) for p in (plain or weights) + others]
+        home = (elsewhere or {}).get(part, folder / part)
+        names = [path.name for path in home.glob("*") if path.is_file()]
+        found += [(f"{part}/{name}", _digest(home / name, cache)) for name in weights(names, variant) + settings(names)]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 

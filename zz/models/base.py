@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,12 +17,29 @@ from zz.diffusion.spacing import Spacing
 PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
 
 
+@dataclass(frozen=True)
+class Card:
+    """What a person should know of a model before it is downloaded. It moves no number; None is not known.
+
+    licence:     as its makers name it
+    gated:       whether the hub wants its terms accepted, and a token
+    download_gb: what is downloaded, in GB
+    memory_gb:   GPU memory for one picture of the recommended size in precision 16, in GB
+    """
+
+    licence: str | None = None
+    gated: bool = False
+    download_gb: float | None = None
+    memory_gb: float | None = None
+
+
 class Pipeline(ABC):
     """An opened model: a `Denoiser` with what stands before and behind it."""
 
     device: torch.device
     curve: Curve  # as in Model.levels
     spacing: Spacing
+    size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -55,6 +73,10 @@ class Model(ABC):
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
         """What moves its numbers: plain values, for the cell's ledger."""
+
+    def source(self) -> Mapping[str, Any]:
+        """Where its weights were found, and of which commit: for the record of a run, no part of the identity."""
+        return {}
 
     @abstractmethod
     def levels(self) -> tuple[Curve, Spacing]:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from zz.data.hub import digest, placed
+from zz.models.quiet import quiet
 from zz.scorers.base import Score, Scorer
 
 Features = Callable[[Sequence[Image.Image]], np.ndarray]
@@ -38,7 +39,8 @@ class ClipSimilarity(Scorer):
 
     @contextmanager
     def open(self, device: str = "cpu") -> Iterator[Score]:
-        from transformers import CLIPTokenizer
+        with quiet():
+            from transformers import CLIPTokenizer
 
         model, pixels = _load(self.pretrained, device)
         tokenizer = CLIPTokenizer.from_pretrained(self.pretrained)
@@ -92,11 +94,12 @@ def _check(folder: str) -> None:
 
 
 def _load(folder: str, device: str) -> tuple[Any, Callable[[Sequence[Image.Image]], torch.Tensor]]:
-    from transformers import CLIPImageProcessor, CLIPModel
+    with quiet():
+        from transformers import CLIPImageProcessor, CLIPModel
 
-    model: Any = CLIPModel.from_pretrained(folder)
+        model: Any = CLIPModel.from_pretrained(folder)
+        processor = CLIPImageProcessor.from_pretrained(folder)
     model = model.to(device).eval()
-    processor = CLIPImageProcessor.from_pretrained(folder)
 
     def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
         return processor([image.convert("RGB") for image in images], return_tensors="pt").pixel_values.to(device)

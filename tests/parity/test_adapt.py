@@ -1,0 +1,116 @@
+"""A diffusers pipeline that someone has loaded, handed to zz.sample as it is, and left as it was found."""
+
+import diffusers
+import pytest
+import torch
+
+import zz
+from tests.parity import tiny
+from zz.models.adapt import adapted
+
+PROMPT, FAST = "a red star", {"steps": 3, "output": "latent"}
+
+
+@pytest.fixture(params=["sd", "sdxl"])
+def pipe(request):
+    """In train mode, as a pipeline assembled in memory is; one part is not."""
+    made = getattr(tiny, request.param)(unet=(tiny.unet if request.param == "sd" else tiny.sdxl_unet)(dropout=0.5))
+    for part in (made.unet, made.text_encoder, made.vae):
+        part.train()
+    made.unet.mid_block.eval()
+    once = {"device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+    made.encode_prompt(PROMPT, **once)  # transformers hangs hooks of its own on an encoder when it is first used
+    return made
+
+
+def state(pipe):
+    """Everything of a pipeline that a guest might move."""
+    modules = [
+        (name, m) for name, part in pipe.components.items() if isinstance(part, torch.nn.Module) for m in part.modules()
+    ]
+    return (
+        [(name, m.training, len(m._forward_pre_hooks), len(m._forward_hooks)) for name, m in modules],
+        [
+            (p.data_ptr(), p.dtype, p.device, p.requires_grad, p.sum().item())
+            for _, m in modules
+            for p in m.parameters()
+        ],
+        {name: id(p) for name, p in pipe.unet.attn_processors.items()},
+        {name: id(part) for name, part in pipe.components.items()},
+        id(pipe.scheduler),
+        dict(pipe.scheduler.config),
+        vars(pipe.scheduler).keys(),
+        str(getattr(pipe.scheduler, "timesteps", None)),
+        vars(pipe).keys(),
+    )
+
+
+def test_it_is_left_as_it_was_found(pipe):
+    before = state(pipe)
+    images = zz.sample(pipe, PROMPT, sampler=zz.Zigzag(gamma1=3.0), steps=3)
+    assert images[0].size == (16, 16), "what the U-Net was made for, times what the autoencoder enlarges"
+    assert state(pipe) == before
+
+
+def test_it_is_left_as_it_was_found_when_something_breaks(pipe):
+    before = state(pipe)
+    with pytest.raises(ValueError, match="size=20x20 must be multiples of 8"):
+        zz.sample(pipe, PROMPT, size=20, **FAST)
+    assert state(pipe) == before
+
+
+def test_nothing_drops_out_meanwhile(pipe):
+    once, again = (zz.sample(pipe, PROMPT, **FAST) for _ in range(2))
+    assert torch.equal(once, again)
+    assert torch.equal(once, zz.sample(tiny.ready(pipe), PROMPT, **FAST))
+
+
+def test_a_half_precision_pipeline_stays_one(pipe):
+    pipe.to(torch.bfloat16)
+    out = zz.sample(pipe, PROMPT, **FAST)
+    assert out.dtype == torch.float32 and out.isfinite().all()
+    assert {p.dtype for p in pipe.unet.parameters()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"scheduler": diffusers.FlowMatchEulerDiscreteScheduler()},
+            "the StableDiffusionPipeline has a FlowMatchEuler",
+        ),
+        ({"scheduler": diffusers.EDMEulerScheduler()}, "has a EDMEulerScheduler; a discrete noise schedule is needed"),
+        (
+            {"scheduler": diffusers.DDIMScheduler(**tiny.SCALED, clip_sample=False, prediction_type="sample")},
+            "predicts 'sample'; known are epsilon, v_pred",
+        ),
+        ({"unet": tiny.unet(in_channels=9)}, "has a U-Net that reads more than latents"),
+        ({"unet": tiny.unet(time_cond_proj_dim=8)}, "has a U-Net that reads more than latents"),
+    ],
+)
+def test_what_cannot_be_adapted(change, message):
+    with pytest.raises(ValueError, match=message):
+        zz.sample(tiny.sd(**change), PROMPT, **FAST)
+
+
+@pytest.mark.parametrize("wrong", ["sdxl", None, 3, torch.nn.Linear(1, 1)])
+def test_what_is_no_model(wrong):
+    known = "is no model; give one of zz's, .* or diffusers' StableDiffusionPipeline, StableDiffusionXLPipeline"
+    with pytest.raises(ValueError, match=known):
+        zz.sample(wrong, PROMPT, **FAST)
+
+
+def test_another_diffusers_pipeline_is_named():
+    other = diffusers.DDPMPipeline(tiny.unet(), diffusers.DDPMScheduler())
+    with pytest.raises(
+        ValueError, match=r"model is a DDPMPipeline, which is not supported; .*StableDiffusionXLPipeline"
+    ):
+        zz.sample(other, PROMPT, **FAST)
+
+
+def test_a_kind_of_it_will_do():
+    class Mine(diffusers.StableDiffusionPipeline):
+        """Someone's own."""
+
+    with adapted(Mine(**tiny.sd().components, requires_safety_checker=False)) as opened:
+        assert type(opened).__name__ == "StableDiffusionPipeline"

@@ -1,0 +1,201 @@
+"""A description of a model that diffusers can load: where its parts come from, what it must be, what it needs.
+
+diffusers is imported when a model is opened, not before.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from zz.data.hub import WEIGHTS, digest, placed, weights
+from zz.diffusion.curve import Curve
+from zz.diffusion.spacing import Spacing, from_config
+from zz.models.base import PRECISIONS, Card, Model
+from zz.models.hub import Place, find
+from zz.models.quiet import quiet
+from zz.models.unet import UNetPipeline, check_scheduler, check_size
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Memory for time. Only tiling moves numbers, and is part of a result's identity.
+
+    slicing: decode one picture at a time
+    tiling:  decode in overlapping tiles
+    offload: parts wait on the CPU and visit the GPU one by one; needs accelerate
+    release: text encoders leave the GPU while nothing is encoded
+    """
+
+    slicing: bool = False
+    tiling: bool = False
+    offload: bool = False
+    release: bool = False
+
+
+@dataclass(frozen=True)
+class Pretrained(Model):
+    """Any folder or hub repository that diffusers calls by the name `kind`.
+
+    pretrained: a folder, a hub id, or zz:NAME for one that comes with zz
+    revision:   the hub's branch, tag or commit; None is its main branch, whatever that is on the day
+    mirrors:    hub ids (ID or ID@REVISION), tried in order where `pretrained` is not to be had
+    variant:    of the weights, such as fp16; parts that have none of it are loaded plain
+    unet, vae:  a folder or hub id (ID or ID@REVISION) whose U-Net or autoencoder stands in for its own
+    prediction_type: what its scheduler must say, epsilon or v_prediction; None: whatever it says
+    gamma1, steps, size, batch_size: recommended
+    """
+
+    kind: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]]  # whatever else a folder holds moves no number
+    without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
+
+    pretrained: str
+    revision: str | None = None
+    mirrors: tuple[str, ...] = ()
+    variant: str | None = None
+    unet: str | None = None
+    vae: str | None = None
+    prediction_type: str | None = None
+    gamma1: float = 5.5
+    steps: int = 50
+    size: tuple[int, int] = (512, 512)
+    batch_size: int = 4
+    savings: Savings = field(default_factory=Savings)
+    card: Card = field(default_factory=Card)
+    name: str = "pretrained"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "pretrained", placed(self.pretrained))
+        object.__setattr__(self, "mirrors", tuple(self.mirrors))
+
+    def identity(self) -> Mapping[str, Any]:
+        """It is known by what is in its files, so that moving them, or taking them from a mirror, orphans nothing."""
+        folders = self._folders()
+        found = {"pipeline": self.kind, "weights": digest(self._home().root, self.parts, folders, self.variant)}
+        return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
+
+    def source(self) -> Mapping[str, Any]:
+        places = {part: self._where(part)[0] for part in ("unet", "vae") if getattr(self, part)}
+        home = self._home()
+        return {"pretrained": home.repo or home.name, "commit": home.commit} | {
+            part: f"{place.repo}@{place.commit}" if place.repo else place.name for part, place in places.items()
+        }
+
+    def levels(self) -> tuple[Curve, Spacing]:
+        return from_config(self._config("scheduler"))
+
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"runner.precision={precision} is not known; known are {', '.join(PRECISIONS)}")
+        home = self._home()
+        found = home.read("model_index.json").get("_class_name")
+        if found != self.kind:
+            raise ValueError(f"model.pretrained={self.pretrained} is a {found}, not a {self.kind}")
+        scheduler = self._config("scheduler")
+        said = check_scheduler(scheduler, str(scheduler.get("_class_name")), f"model.pretrained={home.name}")
+        if self.prediction_type not in (None, said):
+            raise ValueError(
+                f"model.pretrained={home.name} says prediction_type={said}, but model.prediction_type="
+                f"{self.prediction_type} is expected: it is another model, or its scheduler_config.json is wrong; "
+                "model.prediction_type=null takes it at its word"
+            )
+        unet, vae = self._config("unet"), self._config("vae")
+        if self.unet:
+            own, other = (c.get("cross_attention_dim") for c in (home.read("unet/config.json"), unet))
+            if own != other:
+                raise ValueError(f"model.unet={self.unet} reads text of width {other}, but this model's has {own}")
+        if vae.get("latent_channels", 4) != unet.get("in_channels", 4):
+            what = f"model.vae={self.vae}" if self.vae else f"model.pretrained={home.name}"
+            raise ValueError(
+                f"{what} has latents of {vae.get('latent_channels', 4)} channels, but the U-Net reads "
+                f"{unet.get('in_channels', 4)}"
+            )
+        check_size(size, 2 ** (len(vae["block_out_channels"]) - 1) * 2 ** (len(unet["block_out_channels"]) - 1))
+
+    @contextmanager
+    def open(self, device: str = "cpu", precision: str = "32") -> Iterator[UNetPipeline]:
+        self.check(self.size, (), precision)
+        if self.savings.offload and torch.device(device).type == "cpu":
+            raise ValueError("model.savings.offload=true needs a GPU to visit; leave it false on a CPU")
+        if self.savings.offload and find_spec("accelerate") is None:
+            raise ValueError(
+                "model.savings.offload=true needs accelerate, which is not installed: pip install accelerate"
+            )
+        with quiet():
+            loaded = self._load(PRECISIONS[precision])
+        if self.savings.slicing:
+            loaded.vae.enable_slicing()
+        if self.savings.tiling:
+            loaded.vae.enable_tiling()
+        if self.savings.offload:
+            loaded.enable_model_cpu_offload(device=device)
+        else:
+            loaded.to(device)
+        yield self._opened(loaded)
+
+    @abstractmethod
+    def _opened(self, loaded: Any) -> UNetPipeline:
+        """Our pipeline over the loaded diffusers pipeline."""
+
+    def _load(self, dtype: torch.dtype) -> Any:
+        import diffusers
+
+        home, folders = self._home(), self._folders()
+        classes: dict[str, Any] = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
+        given = {part: name for part in classes if (name := getattr(self, part))}
+        at, loaded = "", {}
+        try:
+            for part, name in given.items():
+                at, variant = f"model.{part}={name}", self._held([folders[part]])
+                loaded[part] = classes[part].from_pretrained(folders[part], variant=variant, dtype=dtype)
+            at, variant = f"model.pretrained={home.name}", self._held(f for p, f in folders.items() if p not in given)
+            whole = getattr(diffusers, self.kind)
+            return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.without, **loaded)
+        except Exception as error:  # whatever the loaders of its parts raise
+            said = str(error).split("\n")[0]
+            raise ValueError(
+                f"{at} cannot be loaded: {said}; if a copy was cut short, delete it and run again"
+            ) from error
+
+    def _home(self) -> Place:
+        return find("model.pretrained", self.pretrained, ("model_index.json",), self.revision, self.mirrors)
+
+    def _where(self, part: str) -> tuple[Place, str]:
+        """The place that a part comes from, and its folder in it."""
+        given = {"unet": self.unet, "vae": self.vae}.get(part)
+        if given is None:
+            return self._home(), part
+        place = find(f"model.{part}", given, (f"{part}/config.json", "config.json"))
+        return place, place.inside
+
+    def _config(self, part: str) -> Mapping[str, Any]:
+        """A part's configuration, without its weights."""
+        place, inside = self._where(part)
+        return place.read(f"{inside}/{'scheduler_config' if part == 'scheduler' else 'config'}.json".lstrip("/"))
+
+    def _folders(self) -> dict[str, Path]:
+        """Where each part lies, brought from the hub if it is not here yet."""
+        found = {}
+        for part in self.parts:
+            place, inside = self._where(part)
+            found[part] = place.bring(inside, self.variant)
+        if self.variant and not self._held(found.values()):
+            raise ValueError(f"model.variant={self.variant} is not among the weights of {self.pretrained}; choose null")
+        return found
+
+    def _held(self, folders: Iterable[Path]) -> str | None:
+        """The variant, if any of the folders has weights of it."""
+        names = (name for folder in folders for name in weights((p.name for p in folder.glob("*")), self.variant))
+        return (
+            self.variant if any((m := WEIGHTS.fullmatch(n)) and m["variant"] == self.variant for n in names) else None
+        )
+
+
+__all__ = ["Pretrained", "Savings"]

@@ -1,0 +1,114 @@
+"""Stable Diffusion XL (Podell et al., 2023), loaded by diffusers from a folder or a hub id."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zz.models.pretrained import Pretrained
+from zz.models.unet import UNetPipeline
+
+
+class Micro(NamedTuple):
+    """SDXL's micro-conditioning (Podell et al., 2023, Section 2.2), in pixels; None is the picture's own size."""
+
+    original_size: tuple[int, int] | None = None
+    crop: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] | None = None
+
+
+class Text(NamedTuple):
+    """A condition: both encoders' tokens, and the second one's summary."""
+
+    tokens: Tensor  # (B, tokens, width)
+    pooled: Tensor  # (B, width 2)
+
+
+@dataclass(frozen=True)
+class StableDiffusionXL(Pretrained):
+    """Any folder or hub repository that diffusers calls a StableDiffusionXLPipeline; fields as in `Pretrained`, and
+
+    original_size: (height, width) that the network is told the picture had before it was scaled; None: its own
+    crop:          (top, left) that it is told was cut off
+    target_size:   (height, width) that it is told the picture has; None: its own
+    """
+
+    kind: ClassVar[str] = "StableDiffusionXLPipeline"
+    parts: ClassVar[tuple[str, ...]] = (
+        *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
+    )
+    without: ClassVar[Mapping[str, Any]] = {"add_watermarker": False, "feature_extractor": None, "image_encoder": None}
+
+    size: tuple[int, int] = (1024, 1024)
+    batch_size: int = 2
+    name: str = "sdxl"
+    original_size: tuple[int, int] | None = None
+    crop: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("original_size", "crop", "target_size"):
+            if (value := getattr(self, name)) is not None:
+                both = tuple(value) if isinstance(value, list | tuple) else ()
+                if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
+                    raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")
+                object.__setattr__(self, name, both)
+
+    def identity(self) -> Mapping[str, Any]:
+        return {**super().identity(), "told": self._micro()._asdict()}
+
+    def _micro(self) -> Micro:
+        return Micro(self.original_size, self.crop, self.target_size)
+
+    def _opened(self, loaded: Any) -> "StableDiffusionXLPipeline":
+        return StableDiffusionXLPipeline(loaded, self.size, self.savings.release, self._micro())
+
+
+class StableDiffusionXLPipeline(UNetPipeline):
+    """An open SDXL. Where the model says so, a negative prompt of None is zeros; "" is always the encoded "".
+
+    micro: what the network is told of the picture's size
+    """
+
+    def __init__(
+        self, parts: Any, size: tuple[int, int] | None = None, release: bool = False, micro: Micro | None = None
+    ) -> None:
+        super().__init__(parts, size, release)
+        self._micro = micro or Micro()
+
+    def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Text, Text]:
+        negatives = [text or "" for text in negative_prompts]
+        cond, uncond, pooled, unpooled = self.parts.encode_prompt(
+            prompts, device=self.device, num_images_per_prompt=1, negative_prompt=negatives
+        )
+        if self.parts.config.force_zeros_for_empty_prompt:
+            none = torch.tensor([text is None for text in negative_prompts], device=self.device)
+            uncond, unpooled = uncond.masked_fill(none[:, None, None], 0), unpooled.masked_fill(none[:, None], 0)
+        return Text(cond, pooled), Text(uncond, unpooled)
+
+    def _unet(self, rows: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+        tokens, pooled = (torch.cat([cond[i] for cond in conds]) for i in (0, 1))
+        height, width = (side * self.parts.vae_scale_factor for side in rows.shape[-2:])
+        told = self._micro
+        original, target = told.original_size or (height, width), told.target_size or (height, width)
+        ids = self.parts._get_add_time_ids(original, told.crop, target, pooled.dtype, pooled.shape[-1])
+        added = {"text_embeds": pooled, "time_ids": ids.to(rows.device).expand(len(rows), -1)}
+        return self.parts.unet(rows, time, encoder_hidden_states=tokens, added_cond_kwargs=added, return_dict=False)[0]
+
+    def _vae_dtype(self) -> torch.dtype:
+        vae = self.parts.vae
+        overflows = vae.dtype == torch.float16 and vae.config.force_upcast
+        return torch.float32 if overflows else vae.dtype
+
+    def _unscaled(self, x: Tensor) -> Tensor:
+        vae = self.parts.vae.config
+        if vae.get("latents_mean") is None or vae.get("latents_std") is None:
+            return super()._unscaled(x)
+        mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (vae.latents_mean, vae.latents_std))
+        return x * std / vae.scaling_factor + mean
+
+
+__all__ = ["Micro", "StableDiffusionXL", "StableDiffusionXLPipeline", "Text"]
