@@ -20,6 +20,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("models", {"torch", "diffusers", "transformers", "zz.diffusion", "zz.data"} | PLAIN),
     ("scorers", {"torch", "transformers", "zz.data"} | PLAIN),
     ("sampling.py", {"torch", "PIL", "zz.diffusion", "zz.models.base"}),
+    ("inversion.py", {"torch", "PIL", "numpy", "zz.diffusion", "zz.models.base", "zz.sampling"}),
     ("lab/cell.py", set()),
     ("lab/store.py", {"PIL", "zz.lab.cell"}),
     ("lab/stats.py", {"numpy", "scipy"}),

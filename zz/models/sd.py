@@ -154,6 +154,12 @@ class StableDiffusionPipeline(Pipeline):
         shown = self.parts.image_processor.postprocess(pictures.float(), output_type="pt")  # 0..1
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
 
+    @torch.no_grad()
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        vae = self.parts.vae
+        x = (pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1).to(vae.dtype)
+        return vae.encode(x).latent_dist.mean.float() * vae.config.scaling_factor
+
 
 def check_size(size: tuple[int, int], multiple: int) -> None:
     """Raise ValueError on a picture that the autoencoder and the U-Net cannot halve as often as they must."""
