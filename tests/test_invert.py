@@ -61,9 +61,7 @@ def test_the_error_falls_on_the_models_own_nodes_and_on_a_flow(pictures):
 
 def test_pictures_come_back(pictures):
     x_T = zz.invert(MODEL, pictures, "", steps=400, schedule=LogUniform())
-    again = zz.sample(
-        MODEL, PROMPTS, sampler=zz.Standard(0.0), steps=400, schedule=LogUniform(), initial_latents=x_T
-    )
+    again = zz.sample(MODEL, PROMPTS, sampler=zz.Standard(0.0), steps=400, schedule=LogUniform(), initial_latents=x_T)
     for one, other in zip(pictures, again, strict=True):
         assert np.abs(np.asarray(one, dtype=int) - np.asarray(other, dtype=int)).mean() < 1  # grey levels of 255
     other = zz.sample(MODEL, PROMPTS, sampler=zz.Standard(0.0), steps=400, schedule=LogUniform())
@@ -123,7 +121,7 @@ def test_encoding_undoes_decoding_for_every_grey_level():
 
 def test_pictures_of_other_kinds_are_made_rgb_and_upright(tmp_path):
     grey = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
-    rgb = torch.from_numpy(np.asarray(grey)).unsqueeze(-1).expand(3, 4, 3)
+    rgb = torch.from_numpy(np.array(grey)).unsqueeze(-1).expand(3, 4, 3)
     for image in (grey, grey.convert("RGBA"), grey.convert("LA")):
         assert torch.equal(read([image])[0], rgb)
     exif = Image.Exif()

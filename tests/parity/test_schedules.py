@@ -108,7 +108,9 @@ def test_the_lists_are_the_published_ones(table):
     assert times(schedule).tolist() == theirs.timesteps.tolist()
     assert np.allclose(rs(schedule), theirs.sigmas, rtol=1e-4)
     printed = [CURVE.time(min(r, rs(schedule)[0])) for r in AysSchedules[NAMES[table] + "Sigmas"][:-1]]
-    assert np.abs(times(schedule) - printed).max() < 0.7  # the published sigmas, of three decimals, rounded to timesteps
+    assert (
+        np.abs(times(schedule) - printed).max() < 0.7
+    )  # the published sigmas, of three decimals, rounded to timesteps
     assert AYS(table).schedule(CURVE, 10).nodes[-1] == CURVE.node(0)
 
 
