@@ -1,7 +1,7 @@
 """zz.invert against a loop over diffusers' DDIMInverseScheduler, on tiny random weights.
 
 DDIMInverse takes the timestep that it goes TO, and tells the network that one; it comes from timestep - N // T, which
-with leading spacing is our next node, and below 0 our final one. It reads a v-prediction where the latent lies (v_at=s).
+with leading spacing is our next node, and below 0 our final one. It reads a v-prediction where the latent is (v_at=s).
 """
 
 import numpy as np
