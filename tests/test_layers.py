@@ -22,6 +22,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("models", {"torch", "huggingface_hub", "diffusers", "transformers", "zz.diffusion", "zz.data"} | PLAIN),
     ("scorers", {"torch", "transformers", "zz.data", "zz.models.quiet"} | PLAIN),
     ("sampling.py", {"torch", "PIL", "zz.diffusion", "zz.models.base", "zz.models.adapt"}),
+    ("inversion.py", {"torch", "PIL", "numpy", "zz.diffusion", "zz.models.base", "zz.sampling"}),
     ("lab/cell.py", set()),
     ("lab/store.py", {"PIL", "zz.lab.cell"}),
     ("lab/stats.py", {"numpy", "scipy"}),

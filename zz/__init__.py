@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "sample": "zz.sampling",
+    "invert": "zz.inversion",
     "Standard": "zz.diffusion.samplers",
     "Zigzag": "zz.diffusion.samplers",
     "EndToEnd": "zz.diffusion.samplers",
@@ -20,6 +21,8 @@ _HOMES = {
     "DPMpp2M": "zz.diffusion.solvers",
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
+    "AYS": "zz.diffusion.ays",
+    "Karras": "zz.diffusion.karras",
     "Reflections": "zz.diffusion.theorems",
     "Mixture": "zz.models.mixture",
     "StableDiffusion": "zz.models.sd",
@@ -28,7 +31,9 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from zz.diffusion.ays import AYS as AYS
     from zz.diffusion.guidance import CFG as CFG
+    from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
     from zz.diffusion.samplers import Resampling as Resampling
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
     from zz.diffusion.solvers import EulerAncestral as EulerAncestral
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
+    from zz.inversion import invert as invert
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion
     from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL

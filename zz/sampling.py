@@ -50,7 +50,7 @@ def sample(
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
     schedule:        a spacing; the model's own by default
-    initial_latents: (B, C, h, w) in place of the starting noise
+    initial_latents: (B, C, h, w) in place of the starting noise, such as zz.invert gives
     output:          `image` gives B PIL images, `latent` a tensor (B, C, h, w)
     batch_size:      how many at once; all by default
     device:          where to open a description; the first GPU, or the CPU where there is none
@@ -58,9 +58,7 @@ def sample(
 
     Raises ValueError with the field, the value and what it may be.
     """
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not texts or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"prompts={prompts!r} must be a text, or a list of at least one")
+    texts = listed_prompts(prompts)
     chosen = list(range(len(texts))) if seeds is None else _listed(seeds)
     negatives = [negative_prompt] * len(texts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
     for name, values in (("seeds", chosen), ("negative_prompt", negatives), ("initial_latents", initial_latents)):
@@ -72,20 +70,14 @@ def sample(
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
     check_choice("output", output, ("image", "latent"))
-    kinds = {"sampler": Sampler, "solver": Solver, "guidance": Guidance, "schedule": Spacing, "initial_latents": Tensor}
-    given = {"sampler": sampler, "solver": solver, "guidance": guidance, "schedule": schedule}
-    for name, value in (given | {"initial_latents": initial_latents}).items():
-        if value is not None and not isinstance(value, kinds[name]):
-            raise ValueError(f"{name}={value!r} must be a {kinds[name].__name__}, such as {_EXAMPLES[name]}")
-    opened: AbstractContextManager[Pipeline]
-    if isinstance(model, Model):
-        size = model.size if size is None else size
-        model.check(pair(size), texts)
-        if device and device.startswith("cuda") and not torch.cuda.is_available():
-            raise ValueError(f"device={device}: torch sees no GPU here; choose cpu")
-        opened = model.open(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    else:
-        opened = nullcontext(model) if isinstance(model, Pipeline) else adapted(model)
+    check_kind("sampler", sampler, Sampler)
+    check_kind("solver", solver, Solver)
+    check_kind("guidance", guidance, Guidance)
+    check_kind("schedule", schedule, Spacing)
+    check_kind("initial_latents", initial_latents, Tensor)
+    if size is None and isinstance(model, Model):
+        size = model.size
+    opened = opening(model, pair(size) if size is not None else None, texts, device)
     width = batch_size or len(texts)
     latents: list[Tensor] = []
     images: list[Image.Image] = []
@@ -155,6 +147,18 @@ def draw(
     )
 
 
+def opening(
+    model: Any, size: tuple[int, int] | None, prompts: Sequence[str], device: str | None
+) -> AbstractContextManager[Pipeline]:
+    """A description, opened where it fits; what is open already, which stays open; a diffusers pipeline, borrowed."""
+    if not isinstance(model, Model):
+        return nullcontext(model) if isinstance(model, Pipeline) else adapted(model)
+    model.check(size or model.size, prompts)
+    if device and device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={device}: torch sees no GPU here; choose cpu")
+    return model.open(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 _EXAMPLES = {
     "sampler": "zz.Zigzag(gamma1=5.5)",
     "solver": "zz.DDIM()",
@@ -162,6 +166,20 @@ _EXAMPLES = {
     "schedule": "zz.diffusion.spacing.Timesteps('trailing', 0)",
     "initial_latents": "a torch tensor (B, C, h, w)",
 }
+
+
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raise ValueError on a value that is given and not of its kind."""
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"{name}={value!r} must be a {kind.__name__}, such as {_EXAMPLES[name]}")
+
+
+def listed_prompts(prompts: str | Sequence[str]) -> list[str]:
+    """One prompt or several, as a list."""
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"prompts={prompts!r} must be a text, or a list of at least one")
+    return texts
 
 
 def _listed(seeds: Any) -> list[Any]:

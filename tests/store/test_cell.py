@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from zz.diffusion.ays import AYS
 from zz.diffusion.curve import discrete
 from zz.diffusion.guidance import CFG
+from zz.diffusion.karras import Karras
 from zz.diffusion.samplers import EndToEnd, Standard, Zigzag
 from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
-from zz.diffusion.spacing import Own, Timesteps
+from zz.diffusion.spacing import Explicit, Own, Timesteps, Uniform
 from zz.lab.cell import Cell, plain
 from zz.lab.planner import Job, merged
 from zz.models.mixture import Mixture
@@ -44,6 +46,9 @@ EQUAL = {
     "recommendations are not identity": (job(model=Mixture(gamma1=9.0, steps=3, batch_size=1)), job()),
     "an error of 0 is none": (job(solver=NoisyInversion(error=0.0)), job()),
     "eta 0 is DDIM": (job(solver=EulerAncestral(eta=0.0)), job()),
+    "the model's own nodes, spelled out": (job(spacing=Timesteps("leading", 1)), job()),
+    "the model's own nodes, listed": (job(spacing=Explicit(tuple(range(901, 0, -100)))), job()),
+    "the model's own nodes, spread over as many": (job(spacing=Uniform(Own(), 10)), job()),
     "standard never inverts": (job(sampler=Standard(2.0), solver=NoisyInversion()), job(sampler=Standard(2.0))),
 }
 
@@ -61,6 +66,11 @@ DIFFERENT = {
     "injected error": job(solver=NoisyInversion(error=0.1)),
     "guidance": job(guidance=CFG(rescale=0.5)),
     "schedule": job(spacing=Timesteps("trailing", 0)),
+    "final node": job(spacing=Timesteps("leading", 1, "clean")),
+    "offset": job(spacing=Timesteps("leading", 2)),
+    "ays": job(spacing=AYS()),
+    "table": job(spacing=AYS("sdxl")),
+    "karras": job(spacing=Karras()),
     "steps": job(steps=11),
     "size": job(size=(32, 48)),
     "seed": job(seed=1),
@@ -76,6 +86,14 @@ DIFFERENT = {
 def test_equal_pictures_have_one_cell(why):
     one, other = EQUAL[why]
     assert one.cell.key == other.cell.key and len(merged([one, other])) == 1
+
+
+def test_a_spacing_may_fit_where_the_models_own_does_not():
+    """1000 leading steps with offset 1 ask for timestep 1000."""
+    trailing = Timesteps("trailing", 0, "clean")
+    assert job(spacing=trailing, steps=1000).spacing == trailing
+    with pytest.raises(ValueError, match="asks for timestep 1000"):
+        job(steps=1000)
 
 
 def test_whatever_moves_numbers_moves_the_key():

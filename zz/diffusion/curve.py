@@ -27,6 +27,10 @@ class Curve(ABC):
     def time(self, r: float) -> float:
         """The time at which sigma / alpha is `r`: the inverse of `node`."""
 
+    @abstractmethod
+    def level(self, r: float) -> Node:
+        """The level at which sigma / alpha is `r`, finite, and the time that the network is told there."""
+
 
 @dataclass(frozen=True)
 class Discrete(Curve):
@@ -70,6 +74,9 @@ class Discrete(Curve):
             w = (x - a) / (b - a)
         return i + min(max(w, 0.0), 1.0)
 
+    def level(self, r: float) -> Node:
+        return Node(1 / math.hypot(1, r), r / math.hypot(1, r), self.time(r))
+
 
 @dataclass(frozen=True)
 class Flow(Curve):
@@ -84,6 +91,9 @@ class Flow(Curve):
 
     def time(self, r: float) -> float:
         return float(self.N) if math.isinf(r) else self.N * r / (1 + r)
+
+    def level(self, r: float) -> Node:
+        return Node(1 / (1 + r), r / (1 + r), self.time(r))
 
 
 def discrete(

@@ -45,7 +45,7 @@ class Timesteps(Spacing):
     """diffusers' three spacings (Lin et al. 2024, Table 2), for a discrete curve.
 
     spacing: leading, trailing or linspace
-    offset:  added to every leading timestep (`steps_offset`)
+    offset:  added to every leading timestep (`steps_offset`); the other two have none
     final:   the last node: `clean` (alpha = 1) or `first` (the network's least noisy level; `set_alpha_to_one: false`)
     """
 
@@ -97,7 +97,7 @@ class Explicit(Spacing):
         nodes = [curve.node(t) for t in self.times]
         if nodes[-1].time == 0 and self.final == "first":
             raise ValueError(f"steps={T} ends at timestep 0, which is the final node already; use schedule.final=clean")
-        return Schedule((*nodes, _final(curve, self.final)))
+        return Schedule((*nodes, final_node(curve, self.final)))
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,7 @@ class LogUniform(Spacing):
 
     def schedule(self, curve: Curve, T: int) -> Schedule:
         def node(i: int) -> Node:
-            r = math.exp(math.log(self.r_max) + (math.log(self.r_min) - math.log(self.r_max)) * i / T)
-            if isinstance(curve, Flow):
-                return Node(1 / (1 + r), r / (1 + r), curve.time(r))
-            return Node(1 / math.hypot(1, r), r / math.hypot(1, r), curve.time(r))
+            return curve.level(math.exp(math.log(self.r_max) + (math.log(self.r_min) - math.log(self.r_max)) * i / T))
 
         return Schedule(tuple(node(i) for i in range(T + 1)))
 
@@ -194,7 +191,8 @@ def from_config(config: Mapping[str, Any]) -> tuple[Curve, Spacing]:
     return curve, spacing
 
 
-def _final(curve: Curve, final: Final) -> Node:
+def final_node(curve: Curve, final: Final) -> Node:
+    """The last node of a chain; a flow knows the clean one only."""
     if final == "clean" or not isinstance(curve, Discrete):
         return Node(1.0, 0.0, 0.0)
     return curve.node(0.0)

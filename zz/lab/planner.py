@@ -18,7 +18,7 @@ from zz.diffusion.samplers import GuidanceMatched, Sampler, Standard, Zigzag
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
-from zz.diffusion.spacing import Spacing, Uniform
+from zz.diffusion.spacing import Own, Spacing, Uniform
 from zz.lab.cell import Cell
 from zz.lab.store import Store
 from zz.models.base import Model
@@ -61,13 +61,22 @@ class Job:
         solver = self.solver if sampler.inverts else self.solver.plain
         job = replace(self, sampler=sampler, solver=solver.simplest)
         check_pair(job.sampler, job.guidance)
-        job.schedule  # noqa: B018  raises where the steps cannot be placed
+        job = replace(job, spacing=job._simplest_spacing())
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)
         for scorer in job.scorers:
             scorer.check(job.prompts[: job.wanted])
         if job.negative_prompt is not None:
             job.model.check(job.size, [job.negative_prompt], job.precision)
         return job
+
+    def _simplest_spacing(self) -> Spacing:
+        """`Own` for a spacing that spells out the model's own nodes. Raises ValueError where T cannot be placed."""
+        nodes = self.schedule
+        curve, own = self.model.levels()
+        try:
+            return Own() if own.schedule(curve, self.steps) == nodes else self.spacing
+        except ValueError:
+            return self.spacing  # this many steps do not fit the model's own
 
     @cached_property
     def cell(self) -> Cell:

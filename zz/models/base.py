@@ -57,6 +57,10 @@ class Pipeline(ABC):
     def decode(self, x: Tensor) -> Tensor:
         """Latents (B, C, h, w) to pictures (B, H, W, 3), uint8, on the CPU."""
 
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        """Pictures (B, H, W, 3), uint8, to clean latents (B, C, h, w), float32. Raises ValueError where it cannot."""
+        raise ValueError(f"{type(self).__name__} has no way from pictures to latents; it cannot invert real ones")
+
 
 class Model(ABC):
     """A description of a model: frozen, free to make and to pickle, without weights.

@@ -130,5 +130,10 @@ class MixturePipeline(Pipeline):
             raise ValueError("a 2-D point is no picture; ask for output='latent'")
         return ((x.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1)
 
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        if self.shape((16, 16))[0] != 3:
+            raise ValueError("2-D points have no pictures; choose a model of pictures, such as zz.Mixture()")
+        return pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+
 
 __all__ = ["Mixture", "MixturePipeline", "points"]

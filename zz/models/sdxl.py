@@ -104,11 +104,20 @@ class StableDiffusionXLPipeline(UNetPipeline):
         return torch.float32 if overflows else vae.dtype
 
     def _unscaled(self, x: Tensor) -> Tensor:
+        mean, std = self._moments(x)
+        return super()._unscaled(x) * std + mean
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        mean, std = self._moments(x)
+        return super()._scaled((x - mean) / std)
+
+    def _moments(self, x: Tensor) -> tuple[Tensor | float, Tensor | float]:
+        """Mean and deviation of the autoencoder's latents by channel, where its makers give them."""
         vae = self.parts.vae.config
         if vae.get("latents_mean") is None or vae.get("latents_std") is None:
-            return super()._unscaled(x)
+            return 0.0, 1.0
         mean, std = (x.new_tensor(values).view(1, -1, 1, 1) for values in (vae.latents_mean, vae.latents_std))
-        return x * std / vae.scaling_factor + mean
+        return mean, std
 
 
 __all__ = ["Micro", "StableDiffusionXL", "StableDiffusionXLPipeline", "Text"]

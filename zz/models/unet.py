@@ -4,7 +4,8 @@ Text encoding and decoding are the diffusers pipeline's own methods; the loop ov
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -64,18 +65,19 @@ class UNetPipeline(Pipeline):
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
-        vae = self.parts.vae
-        own, needed = vae.dtype, self._vae_dtype()
-        if needed != own:
-            vae.to(needed)
-        try:
-            pictures = vae.decode(self._unscaled(x.to(needed)), return_dict=False)[0]
-        finally:
-            if needed != own:
-                vae.to(own)
+        with self._vae() as vae:
+            pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to wait
         shown = self.parts.image_processor.postprocess(pictures.float(), output_type="pt")  # 0..1
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
+
+    @torch.no_grad()
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        x = pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+        with self._vae() as vae:
+            found = vae.encode(x.to(vae.dtype)).latent_dist.mean
+        self.parts.maybe_free_model_hooks()
+        return self._scaled(found.float())
 
     @abstractmethod
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
@@ -85,13 +87,30 @@ class UNetPipeline(Pipeline):
     def _unet(self, rows: Tensor, time: Tensor, conds: Sequence[Any]) -> Tensor:
         """What the network says of rows (len(conds) * B, C, h, w), in its own dtype."""
 
+    @contextmanager
+    def _vae(self) -> Iterator[Any]:
+        """The autoencoder, for as long as the `with` lasts in the type that it must compute in."""
+        vae = self.parts.vae
+        own, needed = vae.dtype, self._vae_dtype()
+        if needed != own:
+            vae.to(needed)
+        try:
+            yield vae
+        finally:
+            if needed != own:
+                vae.to(own)
+
     def _vae_dtype(self) -> torch.dtype:
-        """The type that the autoencoder decodes in."""
+        """The type that the autoencoder computes in."""
         return self.parts.vae.dtype
 
     def _unscaled(self, x: Tensor) -> Tensor:
         """Latents as the autoencoder knows them."""
         return x / self.parts.vae.config.scaling_factor
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Latents as the U-Net knows them."""
+        return x * self.parts.vae.config.scaling_factor
 
 
 def check_scheduler(config: Mapping[str, Any], name: str, who: str) -> str:

@@ -1,0 +1,107 @@
+"""A real picture back to noise: `zz.invert` (Bai et al. 2025, Appendix C.2, Figures 12 and 13; Mokady et al. 2023)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from zz.diffusion.fields import check_choice, check_count, check_number
+from zz.diffusion.guidance import CFG, Guidance
+from zz.diffusion.noise import KeyedNoise
+from zz.diffusion.samplers.base import Time, Walk
+from zz.diffusion.solvers import DDIM, Solver
+from zz.diffusion.spacing import Own, Spacing
+from zz.diffusion.trajectory import Probe, silent
+from zz.models.base import Model, Pipeline
+from zz.sampling import check_kind, listed_prompts, opening
+
+
+@torch.no_grad()
+def invert(
+    model: Model | Pipeline,
+    images: Image.Image | Sequence[Image.Image],
+    prompts: str | Sequence[str],
+    *,
+    gamma: float = 0.0,
+    steps: int = 50,
+    negative_prompt: str | None = None,
+    solver: Solver | None = None,
+    guidance: Guidance | None = None,
+    schedule: Spacing | None = None,
+    network_time: Time = "t",
+    v_at: Time = "t",
+    batch_size: int | None = None,
+    device: str | None = None,
+    probe: Probe = silent,
+) -> Tensor:
+    """Latents (B, C, h, w) at node 0, which `zz.sample(..., initial_latents=...)` starts from on the same nodes.
+
+    A picture's latent is put on the last node as it is, with no noise added where that node is not clean: sampling
+    decodes what stands there, so that the way up starts just where a way down ends.
+
+    model:           a model's description, or one that is open already
+    images:          B PIL pictures of one size that the model takes; made RGB and upright, transparency dropped
+    prompts:         one for all, or B; gamma = 0 does not look at them
+    gamma:           guidance of the way up; 0 is unconditional
+    steps:           T
+    negative_prompt: for all; None is the model's null condition
+    solver:          zz.DDIM() by default
+    guidance:        zz.CFG() by default
+    schedule:        a spacing; the model's own by default
+    network_time:    the time that the network is told: of the noisier node t (Eq. 4), or of the cleaner s
+    v_at:            the level at which a v-prediction is read: t, or where the latent lies, s (as diffusers)
+    batch_size:      how many at once; all by default
+    device:          where to open a description; the first GPU, or the CPU where there is none
+    probe:           called with every `Step`
+
+    Raises ValueError with the field, the value and what it may be.
+    """
+    pictures = read([images] if isinstance(images, Image.Image) else images)
+    B, size = len(pictures), (pictures.shape[1], pictures.shape[2])
+    texts = listed_prompts(prompts) * (B if isinstance(prompts, str) else 1)
+    if len(texts) != B:
+        raise ValueError(f"prompts has {len(texts)} entries for {B} images; give one for all, or one each")
+    check_number("gamma", gamma)
+    check_count("steps", steps, 1)
+    check_choice("network_time", network_time, ("t", "s"))
+    check_choice("v_at", v_at, ("t", "s"))
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
+    check_kind("solver", solver, Solver)
+    check_kind("guidance", guidance, Guidance)
+    check_kind("schedule", schedule, Spacing)
+    latents = []
+    with opening(model, size, texts, device) as pipeline:
+        shape = pipeline.shape(size)
+        nodes = (schedule or Own()).bind(pipeline.spacing).schedule(pipeline.curve, steps)
+        for chosen in torch.arange(B).split(batch_size or B):
+            cond, uncond = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
+            guided = (guidance or CFG()).bind(pipeline, cond, uncond)
+            walk = Walk(guided, nodes, solver or DDIM(), KeyedNoise(tuple(chosen.tolist()), shape), probe)
+            x = pipeline.encode_image(pictures[chosen])
+            for i in reversed(range(steps)):
+                x = walk.up(x, i, gamma, network_time, v_at)
+            latents.append(x)
+    return torch.cat(latents)
+
+
+def read(images: Any) -> Tensor:
+    """PIL pictures of one size as (B, H, W, 3), uint8. Raises ValueError on what is none, or not of one size."""
+    if not isinstance(images, list | tuple) or not images:
+        raise ValueError(f"images={images!r} must be a PIL picture, or a list of at least one")
+    pictures = []
+    for b, image in enumerate(images):
+        if not isinstance(image, Image.Image):
+            raise ValueError(f"images[{b}]={image!r} is no PIL picture; open a file with PIL.Image.open")
+        if image.mode[0] in "IF":
+            raise ValueError(f"images[{b}] has mode {image.mode}, more than 8 bits; save it with 8 bits a channel")
+        try:
+            pictures.append(ImageOps.exif_transpose(image).convert("RGB"))
+        except (OSError, SyntaxError) as error:
+            raise ValueError(f"images[{b}] cannot be read: {error}; replace the file") from error
+    if len(sizes := sorted({f"{p.height}x{p.width}" for p in pictures})) > 1:
+        raise ValueError(f"images are {', '.join(sizes)} pixels; crop or resize them to one size")
+    return torch.from_numpy(np.stack([np.asarray(p) for p in pictures]))
