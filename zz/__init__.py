@@ -23,6 +23,7 @@ _HOMES = {
     "Reflections": "zz.diffusion.theorems",
     "Mixture": "zz.models.mixture",
     "StableDiffusion": "zz.models.sd",
+    "AttentionMaps": "zz.models.attention",
 }
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from zz.diffusion.solvers import EulerAncestral as EulerAncestral
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
+    from zz.models.attention import AttentionMaps as AttentionMaps
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion
     from zz.sampling import sample as sample
