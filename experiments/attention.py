@@ -48,21 +48,22 @@ def record(
 
 
 def draw(made: dict[str, tuple[Image.Image, zz.AttentionMaps]], asked: argparse.Namespace) -> None:
-    """A row a leg: its picture, then for each word the early steps over the picture in grey."""
+    """A row a leg: its picture, then for each word some early steps over that picture, pale."""
     wide = len(asked.show)
-    ratios = [1.25] + ([0.12] + [1.0] * wide) * len(asked.words)
+    ratios = [1.0] + ([0.12] + [1.0] * wide) * len(asked.words)
     figure, axes = plt.subplots(
-        len(ROWS),
+        len(ROWS) + 1,  # the last holds the scales
         len(ratios),
-        figsize=(1.15 * sum(ratios), 1.27 * len(ROWS) + 0.95),
+        figsize=(1.15 * sum(ratios), 1.17 * len(ROWS) + 1.0),
         width_ratios=ratios,
+        height_ratios=[1.0] * len(ROWS) + [0.06],
         squeeze=False,
         layout="constrained",
     )
     figure.get_layout_engine().set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)  # type: ignore[union-attr, call-arg]
     for ax in axes.flat:
         ax.axis("off")
-    for row, (label, name, *_) in zip(axes, ROWS, strict=True):
+    for row, (label, name, *_) in zip(axes[:-1], ROWS, strict=True):
         show(row[0], np.asarray(made[name][0]))
         row[0].text(-0.06, 0.5, label, transform=row[0].transAxes, rotation=90, va="center", ha="right")
     axes[0, 0].set_title("picture", fontsize=9)
@@ -76,13 +77,14 @@ def draw(made: dict[str, tuple[Image.Image, zz.AttentionMaps]], asked: argparse.
         most = max(float(m.max()) for m in heat.values())
         for (r, c), m in heat.items():
             grey = np.asarray(made[ROWS[r][1]][0].convert("L"))
-            show(axes[r, c], grey, cmap="gray", vmin=-160, vmax=420)
+            show(axes[r, c], grey, cmap="gray", vmin=-500, vmax=255)
             side = grey.shape[::-1]
             large = np.asarray(Image.fromarray(m.numpy()).resize(side, Image.Resampling.BICUBIC)).clip(0, most)
-            drawn = axes[r, c].imshow(large, cmap="inferno", vmin=0, vmax=most, alpha=0.15 + 0.75 * large / most)
+            drawn = axes[r, c].imshow(large, cmap="YlOrRd", vmin=0, vmax=most, alpha=0.9 * large / most)
         for c, i in zip(columns, asked.show, strict=True):
             axes[0, c].set_title(f"{word}, step {i}" if c == columns[0] else f"step {i}", fontsize=9)
-        bar = figure.colorbar(drawn, ax=axes[:, list(columns)], location="bottom", aspect=50, shrink=0.6, pad=0.02)
+        scale = figure.add_subplot(axes[0, 0].get_gridspec()[-1, columns[0] : columns[-1] + 1])
+        bar = figure.colorbar(drawn, cax=scale, orientation="horizontal")
         bar.set_label(f"share of attention to “{word}”", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     figure.suptitle(f"“{asked.prompt}”", fontsize=11)

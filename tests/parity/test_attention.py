@@ -113,9 +113,9 @@ def test_the_maps_are_those_that_the_network_used(pipeline, monkeypatch):
 
 
 def test_every_map_is_of_its_own_step_and_leg(pipeline):
-    """Each is made again from the step's own latent and node, for its prompt alone; another probe's calls stay out."""
+    """Each is made again from the step's own latent and node, for its prompt alone; other probes' calls stay out."""
     maps, steps = zz.AttentionMaps(pipeline, WORDS), []
-    run(maps, probe=both(zz.Reflections(), maps.probe, steps.append))
+    run(maps, probe=both(zz.Reflections(), maps.probe, zz.Reflections(), steps.append))
     rounds = {}
     for step in steps:
         round = rounds[step.i, step.leg] = rounds.get((step.i, step.leg), -1) + 1
