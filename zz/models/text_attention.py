@@ -127,7 +127,7 @@ def shares(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None,
         if mask is not None:
             seen = mask[:, where.image][:, part]
             scores = scores.masked_fill(~seen, -torch.inf) if seen.dtype == torch.bool else scores + seen
-        out.append(scores.softmax(-1).mean(0)[:, where.text])
+        out.append(scores.softmax(-1)[..., where.text].mean(0))
     return torch.cat(out)
 
 
