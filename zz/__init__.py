@@ -28,6 +28,7 @@ _HOMES = {
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
+    "AttentionMaps": "zz.models.attention",
 }
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.inversion import invert as invert
+    from zz.models.attention import AttentionMaps as AttentionMaps
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion
     from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL
