@@ -24,7 +24,7 @@ from PIL import Image
 from analysis.settings import Arm, Setting, settings
 from zz.data.shapes import render
 from zz.data.shapes_prompts import TAGS, Shapes, ShapesTune, draw_pair
-from zz.lab.stats import Interval, Winning, frechet, jackknife, mean, share, spread, winning
+from zz.lab.stats import Interval, Moments, Winning, frechet, jackknife, mean, moments, share, spread, winning
 from zz.lab.store import Row, Store
 from zz.scorers.clip import ClipFeatures
 
@@ -58,7 +58,8 @@ class Judge:
         self.store, self._features = store, features
         rng = np.random.default_rng([2020, 7])
         tags = [TAGS[i % len(TAGS)] for i in range(TRUTH)]  # `shapes` has about as many of each
-        self.truth = features([Image.fromarray(render(draw_pair(rng, tag, held_out=True).scene)) for tag in tags])
+        truth = features([Image.fromarray(render(draw_pair(rng, tag, held_out=True).scene)) for tag in tags])
+        self.truth: Moments = moments(truth)
         self._known: dict[str, np.ndarray] = {}
 
     def features(self, row: Row, indices: Sequence[int]) -> np.ndarray:
@@ -84,7 +85,7 @@ class Judge:
             {tag: _share([correct[i] for i in indices if tags[i] == tag]) for tag in TAGS},
             _share(self.scores(row, "shapes_strict").values()),
             {name: mean(list(self.scores(row, name).values())) for name in SOFT},
-            jackknife(lambda kept: frechet(features[kept], self.truth), len(indices)),
+            jackknife(lambda kept: frechet(moments(features[kept]), self.truth), len(indices)),
             spread(features, [prompts[i].text for i in indices]),
             {
                 other.name: {
@@ -113,9 +114,14 @@ SOFTER = ("alignment", "similarity", "clean", "FD", "diversity")
 HEAD = ("", "predictions", "rows", "accuracy %", *TAGS, "strict %", *SOFTER)
 
 
+def where(setting: Setting) -> str:
+    """A setting in words."""
+    return f"{SETS[setting.dataset].name}, T = {setting.steps}, gamma1 = {setting.gamma1:g}"
+
+
 def tables(setting: Setting, lines: Sequence[Line]) -> Iterator[str]:
     """Markdown: what each scores, then each against standard and its controls."""
-    yield f"\n### T = {setting.steps}, gamma1 = {setting.gamma1:g}, {lines[0].n} prompts\n"
+    yield f"\n### {where(setting)}, {lines[0].n} prompts\n"
     yield _row(HEAD)
     yield _row(["---"] * len(HEAD))
     for line in lines:
@@ -149,7 +155,13 @@ def _row(cells: Sequence[str]) -> str:
 
 def record(setting: Setting, line: Line) -> dict[str, Any]:
     """A line of the CSV."""
-    found: dict[str, Any] = {"T": setting.steps, "gamma1": setting.gamma1, "method": line.arm.name, "n": line.n}
+    found: dict[str, Any] = {
+        "dataset": SETS[setting.dataset].name,
+        "T": setting.steps,
+        "gamma1": setting.gamma1,
+        "method": line.arm.name,
+        "n": line.n,
+    }
     found |= {"key": line.arm.row.cell.key, "predictions": line.arm.predictions, "rows": line.arm.rows}
     values: Mapping[str, Interval] = {"accuracy": line.correct, **line.by_tag, "strict": line.strict, **line.soft}
     for name, x in {**values, "fd": line.fd, "diversity": line.diversity}.items():
@@ -174,7 +186,7 @@ def draw(found: Sequence[tuple[Setting, list[Line]]], out: Path) -> None:
             colour = COLOURS.get(line.arm.kind, OTHER)
             ax.errorbar(line.arm.rows, value, [[value - low], [high - value]], fmt="o", ms=4, lw=1, color=colour)
             ax.annotate(line.arm.name, (line.arm.rows, value), (4, 3), textcoords="offset points", fontsize=6.5)
-        ax.set_title(f"T = {setting.steps}, gamma1 = {setting.gamma1:g}, {lines[0].n} prompts", fontsize=9)
+        ax.set_title(f"{where(setting)}, {lines[0].n} prompts", fontsize=9)
         ax.set_xlabel("network rows an image")
         ax.set_ylabel("accuracy, %")
         ax.margins(x=0.25)
@@ -200,9 +212,14 @@ def main() -> int:
     with ClipFeatures(asked.clip).open() as features:
         judge = Judge(store, features)
         for setting in found:
-            lines = [judge.line(arm, setting) for arm in setting.arms]
-            text += tables(setting, lines)
-            measured.append((setting, lines))
+            most = max(1, *(arm.row.images for arm in setting.arms))
+            for arm in [arm for arm in setting.arms if len(judge.scores(arm.row, "shapes_strict")) < most]:
+                print(f"left out, for not all of {most} pictures are made and scored: {where(setting)}, {arm.name}")
+                setting.arms.remove(arm)
+            if setting.arms and setting.arms[0].kind == "Standard":
+                lines = [judge.line(arm, setting) for arm in setting.arms]
+                text += tables(setting, lines)
+                measured.append((setting, lines))
     records = [record(setting, line) for setting, lines in measured for line in lines]
     asked.out.with_suffix(".md").write_text("\n".join(text) + "\n", encoding="utf-8")
     with asked.out.with_suffix(".csv").open("w", newline="") as file:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from zz.lab.stats import TIE, frechet, jackknife, mean, share, spread, winning
+from zz.lab.stats import TIE, frechet, jackknife, mean, moments, share, spread, winning
 
 
 @pytest.mark.parametrize(
@@ -69,9 +69,9 @@ def test_frechet_is_the_formula_of_normal_distributions():
     s1, s2 = np.cov(a.T), np.cov(b.T)
     root = scipy.linalg.sqrtm(s1 @ s2).real
     wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s1 + s2 - 2 * root)
-    assert frechet(a, b) == pytest.approx(wanted, rel=1e-9)
-    assert frechet(a, a + 2) == pytest.approx(6 * 4)
-    assert frechet(a, a) == pytest.approx(0, abs=1e-9)
+    assert frechet(moments(a), moments(b)) == pytest.approx(wanted, rel=1e-9)
+    assert frechet(moments(a), moments(a + 2)) == pytest.approx(6 * 4)
+    assert frechet(moments(a), moments(a)) == pytest.approx(0, abs=1e-9)
 
 
 def test_the_jackknife_of_a_mean_is_its_standard_error():

@@ -16,7 +16,7 @@ from zz.data.hub import EMBEDDED, placed
 from zz.data.shapes import render
 from zz.data.shapes_prompts import TAGS, draw_pair
 from zz.diffusion.noise import starting_noise
-from zz.lab.stats import frechet
+from zz.lab.stats import frechet, moments
 from zz.models.shapes import shapes
 from zz.scorers.clip import ClipFeatures, ClipSimilarity
 
@@ -121,7 +121,7 @@ def test_the_frechet_distance_grows_with_damage():
     with ClipFeatures("zz:shapes_clip").open() as features:
 
         def of(arrays):
-            return features([Image.fromarray(array) for array in arrays])
+            return moments(features([Image.fromarray(array) for array in arrays]))
 
         base = of(truth)
         floor = frechet(of(pictures), base)

@@ -62,6 +62,19 @@ def test_its_identity_is_its_weights_and_not_their_path(folder, tmp_path):
     assert ClipSimilarity(str(moved)).settings() != ClipSimilarity(folder).settings()
 
 
+def test_pictures_of_another_size_go_through_the_processor(folder, pairs):
+    """And what needs no resizing gives what the processor would."""
+    from transformers import CLIPImageProcessor, CLIPModel
+
+    small = pairs[0]
+    large = [image.resize((64, 64), Image.Resampling.NEAREST) for image in small]
+    model, processor = CLIPModel.from_pretrained(folder), CLIPImageProcessor.from_pretrained(folder)
+    with ClipFeatures(folder).open() as features:
+        for images in (small, large):
+            wanted = model.vision_model(**processor(images, return_tensors="pt")).pooler_output
+            assert np.allclose(features(images), wanted.numpy(), atol=1e-5)
+
+
 def test_features_do_not_depend_on_the_batch(folder, pairs):
     with ClipFeatures(folder).open() as features:
         together = features(pairs[0])

@@ -63,12 +63,21 @@ def winning(ours: Mapping[int, float], theirs: Mapping[int, float], higher_is_be
     return Winning(len(both), win, tie, loss, share(win + tie / 2, len(both)), plain, p)
 
 
-def frechet(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Fréchet distance of two sets of features, as normal distributions (Heusel et al., 2017, FID's formula).
+class Moments(NamedTuple):
+    """A set of features as a normal distribution."""
 
-    ours, theirs: features  # (N, D), (M, D)
-    """
-    (m1, s1), (m2, s2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (ours, theirs))
+    mean: np.ndarray  # (D,)
+    covariance: np.ndarray  # (D, D)
+
+
+def moments(features: np.ndarray) -> Moments:
+    """Of features, one row a picture  # (N, D)"""
+    return Moments(features.mean(0), np.cov(features, rowvar=False))
+
+
+def frechet(ours: Moments, theirs: Moments) -> float:
+    """Fréchet distance of two normal distributions (FID's formula; Heusel et al., 2017)."""
+    (m1, s1), (m2, s2) = ours, theirs
     # the trace of the root of s1 s2, whose eigenvalues are those of a positive matrix
     root = np.sqrt(np.linalg.eigvals(s1 @ s2).real.clip(0)).sum()
     return float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root)

@@ -101,7 +101,14 @@ def _load(folder: str, device: str) -> tuple[Any, Callable[[Sequence[Image.Image
         processor = CLIPImageProcessor.from_pretrained(folder)
     model = model.to(device).eval()
 
+    side = (processor.crop_size["width"], processor.crop_size["height"])
+
     def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
-        return processor([image.convert("RGB") for image in images], return_tensors="pt").pixel_values.to(device)
+        pictures = [image.convert("RGB") for image in images]
+        if any(picture.size != side for picture in pictures):
+            return processor(pictures, return_tensors="pt").pixel_values.to(device)
+        x = np.stack([np.asarray(picture) for picture in pictures]) / 255  # as the processor does, many times faster
+        x = (x - np.array(processor.image_mean)) / np.array(processor.image_std)
+        return torch.from_numpy(x).permute(0, 3, 1, 2).float().to(device)
 
     return model, pixels
