@@ -2,7 +2,7 @@
 
 Claim:   none of the paper's; its Figure 1 says that the guidance gap writes the prompt into the latent, and this shows
          where each leg looks for a word. Attention is no proof of what a picture owes to a word.
-Command: python -m experiments.attention --model FOLDER --out attention.png
+Command: python -m experiments.attention --out docs/attention.png
 Cost:    one picture by standard sampling and one by zigzag, attention read once more: seconds for a model of the
          shapes world on a CPU, a minute for Stable Diffusion on a GPU.
 
@@ -98,7 +98,7 @@ def show(ax: Axes, picture: np.ndarray, **colours: object) -> None:
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--model", required=True, help="a Stable Diffusion folder or hub id")
+    ask.add_argument("--model", help="a Stable Diffusion folder or hub id; the embedded model by default")
     ask.add_argument("--out", type=Path, default=Path("attention.png"))
     ask.add_argument("--prompt", default="a photo of a red star and a blue circle")
     ask.add_argument("--words", nargs="+", default=["star", "circle"])
@@ -106,7 +106,7 @@ def main() -> None:
     ask.add_argument("--steps", type=int, default=50)
     ask.add_argument("--show", type=int, nargs="+", default=[0, 2, 5, 10, 20], help="steps that are drawn")
     ask.add_argument("--layers", default=None, help="part of the layers' names; all by default")
-    ask.add_argument("--gamma1", type=float, default=5.5)
+    ask.add_argument("--gamma1", type=float, default=4.0)
     ask.add_argument("--seed", type=int, default=0)
     ask.add_argument("--device", default="cpu")
     asked = ask.parse_args()
@@ -114,7 +114,7 @@ def main() -> None:
         "standard": zz.Standard(asked.gamma1),
         "zigzag": zz.Zigzag(asked.gamma1, 1.0),
     }
-    draw(record(zz.StableDiffusion(asked.model), samplers, asked), asked)
+    draw(record(zz.StableDiffusion(asked.model) if asked.model else zz.shapes(), samplers, asked), asked)
 
 
 if __name__ == "__main__":
