@@ -1,5 +1,6 @@
 """The command as a person types it: the user's own line, sweeps, resume, tables, and messages that help."""
 
+import json
 import os
 import re
 import shutil
@@ -49,6 +50,10 @@ def test_the_users_own_line(cli, store_path):
     assert "296 guided predictions, 494 network rows" in out  # 2 * (50 + 98), 2 * (2 * 99 + 49)
     (row,) = Store(store_path).table()
     assert row.cell.ledger["sampler"]["lambda_"] == 49 and row.images == 2
+    (record,) = (Store(store_path).folder(row.cell) / "runs").glob("*.json")
+    said = json.loads(record.read_text())
+    assert said["source"]["pretrained"].endswith("shapes") and said["source"]["commit"] is None  # no hub's commit
+    assert (said["predictions_per_image"], said["rows_per_image"]) == (148, 247)
 
 
 def test_nine_cells_are_seven_and_the_second_time_none(cli, store_path):

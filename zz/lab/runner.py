@@ -295,6 +295,7 @@ class _Ledger:
             "devices": sorted({slot.device for slot in self.slots}),
             "host": platform.node(),
             "python": platform.python_version(),
+            "source": dict(self.job.model.source()),
             "packages": {name: _version(name) for name in ("zz", "torch", "diffusers", "transformers", "pillow")},
             "pid": os.getpid(),
         }
