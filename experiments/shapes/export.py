@@ -44,6 +44,7 @@ def save_pipeline(parts: StableDiffusionPipeline, folder: Path) -> int:
     shutil.rmtree(beside)
     half.save_pretrained(beside, safe_serialization=True)
     _loads_in_float32(beside / "text_encoder" / "config.json")
+    _forget_paths(beside)
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if size > LARGEST:
         raise ValueError(f"{beside} holds {size / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}; make the U-Net smaller")
@@ -67,6 +68,14 @@ def _loads_in_float32(config: Path) -> None:
     """transformers would load what is float16 on disk as float16, beside a U-Net that diffusers loads as float32."""
     content = json.loads(config.read_text())
     config.write_text(json.dumps(content | {"dtype": "float32"}, indent=2) + "\n")
+
+
+def _forget_paths(folder: Path) -> None:
+    """diffusers notes in every config where it was loaded from; that is a path of this machine."""
+    for path in [folder / "model_index.json", *folder.glob("*/config.json")]:
+        content = json.loads(path.read_text())
+        if content.pop("_name_or_path", None):
+            path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _empty(folder: Path) -> Path:

@@ -1,5 +1,7 @@
 """The CLIP scorer and its features, on a tiny random CLIP that is made here; the formulas of set statistics."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,7 @@ def test_similarity_is_the_cosine_of_both_towers(folder, pairs):
     model, tokenizer = CLIPModel.from_pretrained(folder), CLIPTokenizer.from_pretrained(folder)
     wanted = []
     for image, text in zip(images, texts, strict=True):
-        pixels = torch.from_numpy(np.asarray(image)).permute(2, 0, 1)[None] / 127.5 - 1
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 127.5 - 1
         a = model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
         b = model.text_projection(model.text_model(**tokenizer(text, return_tensors="pt")).pooler_output)
         wanted.append(100 * torch.cosine_similarity(a, b).item())
@@ -56,6 +58,12 @@ def test_its_identity_is_its_weights_and_not_their_path(folder, tmp_path):
 
     moved = shutil.copytree(folder, tmp_path / "moved")
     assert ClipSimilarity(str(moved)).settings() == ClipSimilarity(folder).settings()
+    config = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(config | {"_name_or_path": "elsewhere"}))
+    assert ClipSimilarity(str(moved)).settings() == ClipSimilarity(folder).settings()
+    (moved / "config.json").write_text(json.dumps(config | {"projection_dim": 8}))
+    assert ClipSimilarity(str(moved)).settings() != ClipSimilarity(folder).settings()
+    (moved / "config.json").write_text(json.dumps(config))
     data = bytearray((moved / "model.safetensors").read_bytes())
     data[-1] ^= 1
     (moved / "model.safetensors").write_bytes(bytes(data))

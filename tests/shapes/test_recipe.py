@@ -218,6 +218,7 @@ def test_one_command_makes_an_ordinary_pipeline(name, fabric, tmp_path):
         clip = CLIPModel.from_pretrained(tmp_path / "clip")
         tokens = CLIPTokenizer.from_pretrained(tmp_path / "clip")(["a star"], return_tensors="pt")
         assert clip(pixel_values=torch.zeros(1, 3, 32, 32), **tokens).logits_per_image.shape == (1, 1)
+    assert not [p for p in (tmp_path / "model").rglob("*.json") if str(tmp_path) in p.read_text()], "no path stays"
     card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
     assert "unet/diffusion_pytorch_model.safetensors: " in card and "purple circle" in card
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+NOTES = {"_name_or_path", "_diffusers_version", "transformers_version", "_commit_hash"}  # in configs
 EMBEDDED = Path(__file__).resolve().parent.parent / "weights"
 
 
@@ -58,6 +59,17 @@ def digest(
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
 
 
+def _settings_digest(text: bytes) -> str:
+    """Of a JSON file, but for what those who saved it noted of themselves, which moves no number."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if isinstance(said, dict):
+        text = json.dumps({key: said[key] for key in sorted(said.keys() - NOTES)}).encode()
+    return hashlib.sha256(text).hexdigest()
+
+
 def _digest(path: Path, cache: Path) -> str:
     path = path.resolve()
     stat = path.stat()
@@ -65,7 +77,8 @@ def _digest(path: Path, cache: Path) -> str:
     if known.is_file():
         return known.read_text()
     with path.open("rb") as file:
-        sha = hashlib.file_digest(file, "sha256").hexdigest()
+        as_is = path.suffix != ".json"
+        sha = hashlib.file_digest(file, "sha256").hexdigest() if as_is else _settings_digest(file.read())
     if stat.st_size > 1 << 20:  # what is small is read again sooner than looked up
         try:
             cache.mkdir(parents=True, exist_ok=True)
