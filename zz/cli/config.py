@@ -1,10 +1,12 @@
 """Hydra at the edge: where conf/ is, how a config becomes objects, and what a person reads when it does not."""
 
 import difflib
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,17 @@ def store_of(config: DictConfig) -> Store:
 
 
 def build(node: Any) -> Any:
-    """Instantiate a config node; only `zz.*` may be a target. Raises ValueError as the object's maker did."""
+    """Instantiate a config node; only `zz.*` may be a target. Raises ValueError as the object's maker did.
+
+    What is made is frozen, so that equal nodes of a sweep's configs give one object.
+    """
+    plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True) if OmegaConf.is_config(node) else node
+    return _built(json.dumps(plain))
+
+
+@lru_cache(maxsize=1024)
+def _built(text: str) -> Any:
+    node = OmegaConf.create(json.loads(text))
     for target in _targets(node):
         if not target.startswith("zz."):
             raise Refusal(f"_target_={target}: only zz.* is instantiated here")

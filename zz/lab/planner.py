@@ -1,9 +1,9 @@
 """From what was asked for to what has to be done: jobs, their controls, and what they cost. Runs nothing."""
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -82,7 +82,7 @@ class Job:
     def cell(self) -> Cell:
         """The ledger of everything that moves this job's numbers."""
         return Cell.of(
-            model={"is": type(self.model).__name__} | dict(self.model.identity()),
+            model={"is": type(self.model).__name__} | dict(_identity(self.model)),
             sampler=self.sampler,
             solver=self.solver,
             guidance=self.guidance,
@@ -141,6 +141,12 @@ class Job:
 
     def _like(self, sampler: Sampler, steps: int, spacing: Spacing) -> "Job":
         return replace(self, sampler=sampler, steps=steps, spacing=spacing).resolved()
+
+
+@lru_cache(maxsize=64)
+def _identity(model: Model) -> Mapping[str, Any]:
+    """A model's weights are looked at once a run."""
+    return model.identity()
 
 
 @dataclass(frozen=True)
