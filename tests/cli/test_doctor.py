@@ -286,3 +286,19 @@ def test_bad_input_gets_one_message(doctor, line, said):
 def test_a_sweep_looks_at_each_model_once(doctor):
     code, _, out, _ = doctor("model=shapes,mixture", "lambda=0,1", "-m")
     assert code == 0 and out.count("everything needed is here") == 2
+
+
+def test_gpus_are_named_with_what_is_free(doctor, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda place: "Large [GPU]")
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda place: (int(70e9), int(80e9)))
+    code, _, out, _ = doctor()
+    assert code == 0 and "cuda:0 (Large [GPU], 70.0 GB free), cuda:1 (Large [GPU], 70.0 GB free)" in out
+
+
+def test_a_gpu_that_torch_does_not_see(doctor, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("zz.lab.health.shutil.which", lambda name: f"/bin/{name}")
+    code, states, out, _ = doctor()
+    assert code == 0 and states["devices"] == "unknown" and "nvidia-smi is here, but torch" in out
+    assert doctor("runner.devices=cpu")[1]["devices"] == "ok"
