@@ -94,6 +94,11 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     return 1 if missing or scored.unreadable else 0
 
 
+def size_of(config: DictConfig) -> tuple[int, int]:
+    """(height, width) that a config asks for."""
+    return pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size)
+
+
 def _job(config: DictConfig) -> Job:
     check_count("seed", config.seed)
     if config.limit is not None:
@@ -114,7 +119,7 @@ def _job(config: DictConfig) -> Job:
         model=build(config.model),
         guidance=build(config.guidance),
         spacing=build(config.schedule),
-        size=pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size),
+        size=size_of(config),
         seed=config.seed,
         negative_prompt=negative,
         precision=build(config.runner).precision,

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from zz.lab.results import CellRow, ComparisonRow
     from zz.lab.stats import Interval
     from zz.lab.store import Row
+    from zz.models.base import Check
 
 WIDTH, WIDE = 160, 110  # of tables where there is no terminal to ask; from where on there is room for all columns
+
+STATES = {"ok": "green", "missing": "red", "unknown": "yellow"}  # and their colours
 
 
 def console() -> Console:
@@ -171,6 +174,20 @@ def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
         table.add_row(*names, f"{row.images}/{row.prompts}", done, scores)
     out.print(table)
     out.print(f"{len(rows)} cells in {escape(root)}", soft_wrap=True)
+
+
+def show_checks(out: Console, title: str, checks: Sequence[Check]) -> None:
+    """What was looked at and found; then what to do, in lines that can be copied."""
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.show_header = False
+    for check in checks:
+        table.add_row(check.name, f"[{STATES[check.state]}]{check.state}[/]", escape(check.found))
+    out.print(table)
+    for check in checks:
+        if check.remedy:
+            out.print(f"[{STATES[check.state]}]{check.name}:[/] {escape(check.remedy)}", soft_wrap=True)
+    missing = [check.name for check in checks if check.state == "missing"]
+    out.print(f"[red]missing:[/] {', '.join(missing)}" if missing else "[green]everything needed is here[/]")
 
 
 def _arrow(out: Console, up: bool) -> str:

@@ -1,10 +1,13 @@
 """What a model is to the rest of the house. A description is free; weights live inside one `with`."""
 
+import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +34,32 @@ class Card:
     gated: bool = False
     download_gb: float | None = None
     memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a run needs.
+
+    name:   what it is, in a word
+    state:  ok, missing (or too little, or another than is expected), or unknown
+    found:  what is there
+    remedy: what to do; "" if nothing
+    """
+
+    name: str
+    state: Literal["ok", "missing", "unknown"]
+    found: str
+    remedy: str = ""
+
+    @classmethod
+    def disk(cls, name: str, path: Path, need_gb: float, remedy: str) -> "Check":
+        """Whether `need_gb` GB can be written where `path` lies, or would lie. Makes no folder."""
+        above = next(p for p in (path.absolute(), *path.absolute().parents) if os.access(p, os.F_OK))
+        if need_gb and not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            return cls(name, "missing", f"{path} cannot be written", remedy)
+        free = shutil.disk_usage(above).free / 1e9
+        found = f"{free:,.1f} GB free at {path}" + (f", {need_gb:.1f} GB needed" if need_gb else "")
+        return cls(name, "ok", found) if free >= need_gb else cls(name, "missing", found, remedy)
 
 
 class Pipeline(ABC):
@@ -89,6 +118,16 @@ class Model(ABC):
     @abstractmethod
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         """Raise ValueError on what this model cannot do, before anything is loaded."""
+
+    def health(
+        self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
+    ) -> list[Check]:
+        """What it needs before it is opened, and whether it is here. Loads nothing, downloads no weights.
+
+        room: GB of memory that are free on each device it would be opened on
+        """
+        self.check(size, (), precision)
+        return [Check("model", "ok", f"{self.name} needs nothing: it has no weights")]
 
     @abstractmethod
     def open(self, device: str = "cpu", precision: str = "32") -> AbstractContextManager[Pipeline]:

@@ -16,7 +16,8 @@ import torch
 from zz.data.hub import WEIGHTS, digest, placed, weights
 from zz.diffusion.curve import Curve
 from zz.diffusion.spacing import Spacing, from_config
-from zz.models.base import PRECISIONS, Card, Model
+from zz.models.base import PRECISIONS, Card, Check, Model
+from zz.models.health import health
 from zz.models.hub import Place, find
 from zz.models.quiet import quiet
 from zz.models.unet import UNetPipeline, check_scheduler, check_size
@@ -118,6 +119,11 @@ class Pretrained(Model):
                 f"{unet.get('in_channels', 4)}"
             )
         check_size(size, 2 ** (len(vae["block_out_channels"]) - 1) * 2 ** (len(unet["block_out_channels"]) - 1))
+
+    def health(
+        self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
+    ) -> list[Check]:
+        return health(self, size, precision, room or {})
 
     @contextmanager
     def open(self, device: str = "cpu", precision: str = "32") -> Iterator[UNetPipeline]:

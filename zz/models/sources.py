@@ -1,0 +1,101 @@
+"""Where the parts of a pretrained model come from, and what of them is here. Brings configurations, never weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from zz.data.hub import weights
+from zz.models.hub import Place, lacking
+
+if TYPE_CHECKING:
+    from zz.models.pretrained import Pretrained
+
+
+class Source(NamedTuple):
+    """A folder or repository that some of a model's parts come from.
+
+    field:   of the model: pretrained, unet or vae; `name` is what that says
+    place:   where it is; None, and `why`, if it is not to be had
+    folders: where each part lies, as far as it is here
+    lacks:   what each part lacks, in words; "" if nothing
+    held:    bytes of weights that are here
+    """
+
+    field: str
+    name: str
+    place: Place | None
+    why: str
+    folders: Mapping[str, Path]
+    lacks: Mapping[str, str]
+    held: int
+
+    @property
+    def hub(self) -> bool:
+        """Whether it is a repository."""
+        if self.place:
+            return self.place.repo is not None
+        return self.name.count("/") == 1 and not self.name.startswith(("/", ".", "~"))
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is lacking."""
+        return not any(self.lacks.values())
+
+
+def sources(model: Pretrained) -> list[Source]:
+    """Of the model itself, and of each part that stands in for its own."""
+    return [_source(model, field) for field in ("pretrained", "unet", "vae") if getattr(model, field)]
+
+
+def command(model: Pretrained, source: Source) -> str:
+    """What brings the weights of a repository, as a line for a shell."""
+    repo, _, revision = (source.place.name if source.place else source.name).partition("@")
+    if repo == model.pretrained and source.field == "pretrained":
+        revision = revision or model.revision or ""
+    kinds = [f".{model.variant}*.safetensors"] if model.variant else []
+    if not model.variant or source.field != "pretrained":  # a part that has none of the variant is loaded plain
+        kinds += ["model.safetensors", "-of-*.safetensors"]
+    wanted = ["*.json", "*.txt"]
+    for part in source.lacks:
+        if not part.startswith(("scheduler", "tokenizer")):
+            inside = source.place.inside if source.place and source.field == part else part
+            wanted += [f"{inside}/*{kind}".lstrip("/") for kind in kinds]
+    pinned = f" --revision {revision}" if revision else ""
+    return f"hf download {repo}{pinned}" + "".join(f" --include '{pattern}'" for pattern in wanted)
+
+
+def _source(model: Pretrained, field: str) -> Source:
+    given, name = [part for part in ("unet", "vae") if getattr(model, part)], getattr(model, field)
+    parts = [field] if field in given else [part for part in model.parts if part not in given]
+    try:
+        place, inside = model._where(field)
+    except ValueError as error:
+        return Source(field, name, None, str(error), {}, dict.fromkeys(parts, "nothing"), 0)
+    folders = {part: place.root / (inside if part in given else part) for part in parts}
+    lacks, held = {}, 0
+    for part, folder in folders.items():
+        files = [folder / file for file in weights((p.name for p in folder.glob("*") if p.is_file()), model.variant)]
+        cut = [path.name for path in files if not _uncut(path)]
+        lacks[part] = lacking(folder, model.variant) or (f"{cut[0]} cut short" if cut else "")
+        held += sum(path.stat().st_size for path in files)
+    return Source(field, name, place, "", folders, lacks, held)
+
+
+def _uncut(path: Path) -> bool:
+    """Whether a safetensors file is as long as its own head says; a file of another kind is taken as it is."""
+    if path.suffix != ".safetensors":
+        return True
+    whole = path.stat().st_size
+    with path.open("rb") as file:
+        head = int.from_bytes(file.read(8), "little")
+        if head > whole:
+            return False
+        try:
+            entries = json.loads(file.read(head))
+        except ValueError:
+            return False
+    ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+    return whole == 8 + head + max(ends, default=0)
