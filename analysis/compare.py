@@ -3,7 +3,7 @@
     python -m analysis.compare --store store --out docs/shapes
 
 Reads the store only; writes OUT.csv, one row a cell, OUT.md, one table for each number of steps and guidance, and
-OUT.png, accuracy against network rows.
+OUT.png, accuracy by method.
 Accuracy is GenEval's; its intervals are Wilson's. `strict` allows no object that was not asked for. FD is the Fréchet
 distance of the picture tower's features to rendered truth (lower is better; its interval by the jackknife), diversity
 the mean distance of these features between pictures of one prompt.
@@ -174,23 +174,32 @@ OTHER = "#b7950b"
 
 
 def draw(found: Sequence[tuple[Setting, list[Line]]], out: Path) -> None:
-    """Accuracy against network rows, one panel a setting; what stands higher and further left is better."""
-    columns = min(4, len(found))
+    """Accuracy with its interval, one panel a setting and one line a method; the band is standard sampling's."""
+    columns = min(3, len(found))
     rows = -(-len(found) // columns)
-    figure, axes = plt.subplots(rows, columns, figsize=(4.6 * columns, 3.8 * rows), squeeze=False)
+    most = max(len(lines) for _, lines in found)
+    figure, axes = plt.subplots(rows, columns, figsize=(5.2 * columns, rows * (0.9 + 0.24 * most)), squeeze=False)
     for ax in axes.flat[len(found) :]:
         ax.remove()
     for ax, (setting, lines) in zip(axes.flat, found, strict=False):
-        for line in lines:
+        standard = [100 * x for x in lines[0].correct]
+        left = max(0.0, standard[0] - 32)
+        ax.axvspan(standard[1], standard[2], color="#1b2631", alpha=0.08, lw=0)
+        for y, line in enumerate(lines):
             value, low, high = (100 * x for x in line.correct)
             colour = COLOURS.get(line.arm.kind, OTHER)
-            ax.errorbar(line.arm.rows, value, [[value - low], [high - value]], fmt="o", ms=4, lw=1, color=colour)
-            ax.annotate(line.arm.name, (line.arm.rows, value), (4, 3), textcoords="offset points", fontsize=6.5)
+            if value < left:
+                ax.annotate(f"← {value:.0f} %", (left + 0.5, y), va="center", fontsize=7, color=colour)
+            else:
+                ax.errorbar(value, y, xerr=[[value - low], [high - value]], fmt="o", ms=4, lw=1.2, color=colour)
+        ax.set_yticks(range(len(lines)), [f"{line.arm.name}  ({line.arm.rows})" for line in lines], fontsize=7)
+        ax.set_ylim(len(lines) - 0.5, -0.5)
+        ax.set_xlim(left, standard[0] + 16)
         ax.set_title(f"{where(setting)}, {lines[0].n} prompts", fontsize=9)
-        ax.set_xlabel("network rows an image")
-        ax.set_ylabel("accuracy, %")
-        ax.margins(x=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
+        ax.set_xlabel("accuracy, %; beside the names network rows an image", fontsize=7)
+        ax.grid(axis="x", lw=0.3)
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.tick_params(axis="y", length=0)
     figure.tight_layout()
     figure.savefig(out, dpi=110)
     plt.close(figure)
@@ -226,7 +235,7 @@ def main() -> int:
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
-    draw(measured, asked.out.with_suffix(".png"))
+    draw([each for each in measured if len(each[1]) > 2] or measured, asked.out.with_suffix(".png"))
     print("\n".join(text))
     return 0
 
