@@ -121,14 +121,17 @@ def test_v_is_read_where_the_node_says(model, folder):
     assert torch.equal(near, far) == ("v_prediction" not in folder.name)
 
 
-def test_rows_are_counted(model):
+@pytest.mark.parametrize("gamma2", [0.0, 1.0, 2.5, GAMMA])
+def test_rows_are_counted(model, gamma2):
+    """Guidance 0 and 1 ask for one branch, not two."""
     rows = []
-    sampler = zz.Zigzag(GAMMA, 0.0, lambda_=2)
+    sampler = zz.Zigzag(GAMMA, gamma2, lambda_=2)
     with model.open() as pipeline:
         pipeline.parts.unet.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
         zz.sample(pipeline, PROMPTS, sampler=sampler, steps=T, size=SIZE, output="latent")
     B = len(PROMPTS)
-    assert sorted(rows) == [B] * 2 + [2 * B] * (T + 2)  # gamma2 = 0 asks for the unconditional branch only
+    zags = [B] * 2 if gamma2 in (0.0, 1.0) else [2 * B] * 2
+    assert sorted(rows) == sorted(zags + [2 * B] * (T + 2))
     assert len(rows) == sampler.nfe(T)
 
 
