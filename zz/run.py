@@ -29,6 +29,7 @@ class Request(NamedTuple):
     hooks: Hooks
     jobs: list[Job]  # one a config, controls left out
     plan: Plan  # distinct, controls among them
+    allow_partial: bool  # whether tables may stand on fewer pictures than were asked for
 
 
 def run(configs: Sequence[DictConfig]) -> int:
@@ -64,7 +65,12 @@ def run(configs: Sequence[DictConfig]) -> int:
 def request(configs: Sequence[DictConfig]) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
     first = configs[0]
-    for name in ("store", "logger", *(f"runner.{key}" for key in ("devices", "batch_size", "threads", "share"))):
+    for name in (
+        "store",
+        "logger",
+        "allow_partial",
+        *(f"runner.{key}" for key in ("devices", "batch_size", "threads", "share")),
+    ):
         if any(OmegaConf.select(c, name) != OmegaConf.select(first, name) for c in configs):
             raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
     jobs = [_job(config) for config in configs]
@@ -73,8 +79,11 @@ def request(configs: Sequence[DictConfig]) -> Request:
         if not isinstance(config.controls, bool):
             raise Refusal(f"controls={config.controls} must be true or false")
         asked += job.controls().values() if config.controls else []
+    if not isinstance(first.allow_partial, bool):
+        raise Refusal(f"allow_partial={first.allow_partial} must be true or false")
     store, runner = store_of(first), build(first.runner)
-    return Request(store, runner, build(first.logger), jobs, plan(asked, len(jobs), store, runner.share))
+    planned = plan(asked, len(jobs), store, runner.share)
+    return Request(store, runner, build(first.logger), jobs, planned, first.allow_partial)
 
 
 def finish(out: Console, asked: Request, missing: int) -> int:
@@ -85,10 +94,16 @@ def finish(out: Console, asked: Request, missing: int) -> int:
         scored = score(todo, store, "cpu", bar.add)
     for problem in scored.unreadable:
         out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
-    terminal.show_cells(out, cell_rows(asked.plan.jobs, store))
-    terminal.show_comparisons(out, comparison_rows(jobs, store))
-    if not scored.unreadable and (sheet := contact_sheet(columns(jobs, store), store)):
-        out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
+    rows = cell_rows(asked.plan.jobs, store)
+    partial = [row for row in rows if row.images < row.job.wanted]
+    for row in partial:
+        fate = "" if asked.allow_partial else ": not printed unless allow_partial=true"
+        out.print(f"[yellow]{escape(row.title)}: {row.images} of {row.job.wanted} images{fate}[/]", soft_wrap=True)
+    if asked.allow_partial or not partial:
+        terminal.show_cells(out, rows)
+        terminal.show_comparisons(out, comparison_rows(jobs, store, asked.allow_partial))
+        if not scored.unreadable and (sheet := contact_sheet(columns(jobs, store), store)):
+            out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
     if missing:
         out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")
     return 1 if missing or scored.unreadable else 0

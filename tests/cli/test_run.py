@@ -327,6 +327,20 @@ def test_score_adds_numbers_and_no_pictures(cli, store_path):
     assert {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts} == before
 
 
+def test_no_table_stands_on_a_part_unless_asked(cli, store_path):
+    cli(*FAST)
+    store = Store(store_path)
+    (row,) = store.table()
+    store.image_path(row.cell, 1).unlink()
+    code, out, _ = cli(*FAST, command=zz.score)
+    assert code == 0 and "2 of 3 images: not printed unless allow_partial=true" in out and "mean and 95 %" not in out
+    code, out, _ = cli(*FAST, "allow_partial=true", command=zz.score)
+    assert code == 0 and "2 of 3 images" in out and "mean and 95 %" in out
+    cli(*FAST[:1], "limit=2", "sampler=standard")
+    assert "standard, T=4" not in cli(*FAST)[1], "a control that lacks prompts is none"
+    assert "standard, T=4" in cli(*FAST, "allow_partial=true")[1]
+
+
 def test_two_processes_on_one_cell_both_finish(store_path, tmp_path):
     args = [f"store={store_path}", "steps=20", "runner.batch_size=2", "runner.threads=1"]
     both = [zz_run(*args, cwd=tmp_path) for _ in range(2)]

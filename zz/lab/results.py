@@ -42,15 +42,18 @@ def cell_rows(jobs: Sequence[Job], store: Store) -> list[CellRow]:
     return rows
 
 
-def comparison_rows(jobs: Sequence[Job], store: Store) -> list[ComparisonRow]:
-    """Each job against each control of its own that the store has scores of, over the prompts asked for."""
+def comparison_rows(jobs: Sequence[Job], store: Store, partial: bool = False) -> list[ComparisonRow]:
+    """Each job against each control of its own that the store has scores of, over the prompts asked for.
+
+    partial: also against a control that lacks some of them
+    """
     rows = []
     title = titles([job.cell for job in jobs])
     for job in jobs:
         for name, control in job.controls().items():
             for scorer in job.scorers:
                 ours, theirs = _scores(job, scorer, store), _scores(control, scorer, store)
-                if ours.keys() & theirs.keys():
+                if ours.keys() & theirs.keys() and (partial or ours.keys() <= theirs.keys()):
                     found = winning(ours, theirs, scorer.higher_is_better)
                     rows.append(ComparisonRow(job, title[job.cell.key], name, control, scorer.name, found))
     return rows
