@@ -65,12 +65,8 @@ def run(configs: Sequence[DictConfig]) -> int:
 def request(configs: Sequence[DictConfig]) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
     first = configs[0]
-    for name in (
-        "store",
-        "logger",
-        "allow_partial",
-        *(f"runner.{key}" for key in ("devices", "batch_size", "threads", "share")),
-    ):
+    runner_fields = (f"runner.{key}" for key in ("devices", "batch_size", "threads", "share"))
+    for name in ("store", "logger", "allow_partial", *runner_fields):
         if any(OmegaConf.select(c, name) != OmegaConf.select(first, name) for c in configs):
             raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
     jobs = [_job(config) for config in configs]
