@@ -24,9 +24,12 @@ from PIL import Image
 from analysis.settings import Arm, Setting, settings
 from zz.data.shapes import render
 from zz.data.shapes_prompts import TAGS, Shapes, ShapesTune, draw_pair
+from zz.lab.scoring import identity
 from zz.lab.stats import Interval, Moments, Winning, frechet, jackknife, mean, moments, share, spread, winning
 from zz.lab.store import Row, Store
-from zz.scorers.clip import ClipFeatures
+from zz.scorers.base import Scorer
+from zz.scorers.clip import ClipFeatures, ClipSimilarity
+from zz.scorers.shapes import Cleanliness, ShapesAlignment, ShapesCorrect
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -51,11 +54,18 @@ class Line:
     against: dict[str, dict[str, Winning]]  # what it is compared with -> score -> paired winning rate
 
 
+def scorers(clip: str) -> list[Scorer]:
+    """What every cell must have been scored by, in its present version."""
+    exact: list[Scorer] = [ShapesCorrect(), ShapesCorrect(strict=True, name="shapes_strict"), ShapesAlignment()]
+    return [*exact, ClipSimilarity(clip, name="shapes_similarity"), Cleanliness()]
+
+
 class Judge:
     """Features of pictures, beside the scores that a store holds."""
 
-    def __init__(self, store: Store, features: Any) -> None:
+    def __init__(self, store: Store, features: Any, clip: str) -> None:
         self.store, self._features = store, features
+        self._named = {scorer.name: identity(scorer) for scorer in scorers(clip)}
         rng = np.random.default_rng([2020, 7])
         tags = [TAGS[i % len(TAGS)] for i in range(TRUTH)]  # `shapes` has about as many of each
         truth = features([Image.fromarray(render(draw_pair(rng, tag, held_out=True).scene)) for tag in tags])
@@ -68,8 +78,11 @@ class Judge:
         return self._known[row.cell.key]
 
     def scores(self, row: Row, name: str) -> dict[int, float]:
-        found = [n for n in row.scores if n.rpartition("-")[0] == name]
-        return self.store.scores(row.cell, found[0]) if found else {}
+        return self.store.scores(row.cell, self._named[name])
+
+    def scored(self, row: Row) -> int:
+        """Pictures that have every score."""
+        return len(set.intersection(*(set(self.scores(row, name)) for name in self._named)))
 
     def line(self, arm: Arm, setting: Setting) -> Line:
         row = arm.row
@@ -116,7 +129,8 @@ HEAD = ("", "predictions", "rows", "accuracy %", *TAGS, "strict %", *SOFTER)
 
 def where(setting: Setting) -> str:
     """A setting in words."""
-    return f"{SETS[setting.dataset].name}, T = {setting.steps}, gamma1 = {setting.gamma1:g}"
+    seed = f", seed {setting.seed}" if setting.seed else ""
+    return f"{SETS[setting.dataset].name}, {setting.precision}{seed}, T = {setting.steps}, gamma1 = {setting.gamma1:g}"
 
 
 def tables(setting: Setting, lines: Sequence[Line]) -> Iterator[str]:
@@ -153,10 +167,37 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+def halved(found: Sequence[Setting], judge: Judge) -> Iterator[str]:
+    """Zigzag at half of a guidance against standard sampling at the whole: to first order the same guidance."""
+    like = {(s.dataset, s.precision, s.seed, s.steps, s.gamma1): s for s in found}
+    lines = []
+    for half in found:
+        whole = like.get((half.dataset, half.precision, half.seed, half.steps, 2 * half.gamma1))
+        for arm in half.arms if whole else ():
+            if arm.name == "zigzag gamma2=0":
+                for other in whole.arms if whole else ():
+                    if other.kind in ("Standard", "compute"):
+                        against = [
+                            winning(judge.scores(arm.row, name), judge.scores(other.row, name))
+                            for name in ("shapes_correct", "shapes_alignment")
+                        ]
+                        points = against[0].difference
+                        shown = f"{100 * points.value:+.1f} [{100 * points.low:+.1f}, {100 * points.high:+.1f}]"
+                        named = f"{other.name}, {other.predictions} predictions", str(against[0].n)
+                        lines.append(_row([where(half), *named, shown, _percent(against[1].rate)]))
+    if lines:
+        yield "\n### zigzag (gamma2 = 0) against standard sampling at twice its gamma1\n"
+        yield _row(["zigzag", "standard", "prompts", "accuracy, points", "alignment: winning rate %"])
+        yield _row(["---"] * 5)
+        yield from lines
+
+
 def record(setting: Setting, line: Line) -> dict[str, Any]:
     """A line of the CSV."""
     found: dict[str, Any] = {
         "dataset": SETS[setting.dataset].name,
+        "precision": setting.precision,
+        "seed": setting.seed,
         "T": setting.steps,
         "gamma1": setting.gamma1,
         "method": line.arm.name,
@@ -219,16 +260,21 @@ def main() -> int:
     text: list[str] = []
     measured: list[tuple[Setting, list[Line]]] = []
     with ClipFeatures(asked.clip).open() as features:
-        judge = Judge(store, features)
+        judge = Judge(store, features, asked.clip)
         for setting in found:
             most = max(1, *(arm.row.images for arm in setting.arms))
-            for arm in [arm for arm in setting.arms if len(judge.scores(arm.row, "shapes_strict")) < most]:
+            for arm in [arm for arm in setting.arms if judge.scored(arm.row) < most]:
                 print(f"left out, for not all of {most} pictures are made and scored: {where(setting)}, {arm.name}")
                 setting.arms.remove(arm)
             if setting.arms and setting.arms[0].kind == "Standard":
                 lines = [judge.line(arm, setting) for arm in setting.arms]
                 text += tables(setting, lines)
                 measured.append((setting, lines))
+        text += halved([setting for setting, _ in measured], judge)
+    if not measured:
+        names = ", ".join(scorer.name for scorer in scorers(asked.clip))
+        print(f"{store.root} holds no setting that is wholly made and scored by {names}")
+        return 2
     records = [record(setting, line) for setting, lines in measured for line in lines]
     asked.out.with_suffix(".md").write_text("\n".join(text) + "\n", encoding="utf-8")
     with asked.out.with_suffix(".csv").open("w", newline="") as file:

@@ -49,6 +49,8 @@ class Setting:
     dataset: str  # digest
     steps: int
     gamma1: float
+    precision: str
+    seed: int
     arms: list[Arm] = field(default_factory=list)
 
     def rivals(self, arm: Arm) -> Iterator[Arm]:
@@ -81,14 +83,19 @@ def settings(store: Store) -> list[Setting]:
         if stretched and sampler["is"] != "Standard":
             continue
         name = repr((sorted(ledger.items(), key=lambda item: item[0]), base, own, sampler["gamma1"]))
-        setting = found.setdefault(name, Setting(str(ledger["dataset"]), own, float(sampler["gamma1"])))
+        setting = found.setdefault(
+            name,
+            Setting(
+                str(ledger["dataset"]), own, float(sampler["gamma1"]), str(ledger["precision"]), int(ledger["seed"])
+            ),
+        )
         named = f"standard, {steps} steps" if stretched else _name(sampler, own)
         setting.arms.append(Arm(named, row, sampler, stretched))
     order = ["Standard", "compute", "GuidanceMatched", "Zigzag"]
     for setting in found.values():
         setting.arms.sort(key=lambda arm: (order.index(arm.kind) if arm.kind in order else len(order), arm.name))
     whole = [s for s in found.values() if len(s.arms) > 1 and s.arms[0].kind == "Standard"]
-    return sorted(whole, key=lambda s: (s.dataset, s.steps, s.gamma1))
+    return sorted(whole, key=lambda s: (s.dataset, s.precision, s.seed, s.steps, s.gamma1))
 
 
 def _name(sampler: dict[str, Any], steps: int) -> str:

@@ -60,6 +60,9 @@ def sample(
     """
     texts = listed_prompts(prompts)
     chosen = list(range(len(texts))) if seeds is None else _listed(seeds)
+    check_kind("initial_latents", initial_latents, Tensor)
+    if not isinstance(negative_prompt, str | Sequence | None):
+        raise ValueError(f"negative_prompt={negative_prompt!r} must be a text, or a list of one (or None) each prompt")
     negatives = [negative_prompt] * len(texts) if isinstance(negative_prompt, str | None) else list(negative_prompt)
     for name, values in (("seeds", chosen), ("negative_prompt", negatives), ("initial_latents", initial_latents)):
         if values is not None and len(values) != len(texts):
@@ -74,7 +77,6 @@ def sample(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
-    check_kind("initial_latents", initial_latents, Tensor)
     if size is None and isinstance(model, Model):
         size = model.size
     opened = opening(model, pair(size) if size is not None else None, texts, device)
@@ -135,7 +137,7 @@ def draw(
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
     cond, uncond = pipeline.encode(prompts, negative_prompts)
-    start = starting_noise(seeds, shape) if x_T is None else x_T
+    start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     guided = guidance.bind(pipeline, cond, uncond)
     return sampler.sample(
         guided if memory is None else memory.of(guided),

@@ -68,7 +68,6 @@ def write_card(folder: Path, facts: Mapping[str, Any]) -> Path:
             "## Known failures",
             _failures(evaluation),
         ]
-    lines += []
     return _write(folder, lines)
 
 

@@ -62,6 +62,6 @@ def test_its_numbers_are_those_of_the_store(store, tmp_path, monkeypatch, capsys
         assert float(row["accuracy"]) == pytest.approx(sum(scores.values()) / 12)
     text = (tmp_path / "shapes.md").read_text()
     assert (
-        "### shapes, T = 4, gamma1 = 3, 12 prompts" in text
+        "### shapes, 32, T = 4, gamma1 = 3, 12 prompts" in text
         and "| zigzag gamma2=0 | guidance-matched gamma2=0 |" in text
     )

@@ -73,7 +73,7 @@ def _settings_digest(text: bytes) -> str:
 def _digest(path: Path, cache: Path) -> str:
     path = path.resolve()
     stat = path.stat()
-    known = cache / hashlib.sha256(f"{path}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]
+    known = cache / hashlib.sha256(f"2|{path}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]
     if known.is_file():
         return known.read_text()
     with path.open("rb") as file:

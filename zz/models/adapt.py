@@ -31,6 +31,7 @@ def adapted(parts: Any) -> Iterator[Pipeline]:
             module.training = False
         yield getattr(import_module(HOMES[name]), name)(parts)
     finally:
+        parts.maybe_free_model_hooks()  # offloaded parts go back to wait
         for module, before in zip(modules, training, strict=True):
             module.training = before
 

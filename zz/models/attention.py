@@ -72,8 +72,9 @@ class AttentionMaps(Pipeline):
             raise ValueError(f"layers={layers!r} is in no layer's name; they are {', '.join(named)}")
         self.pipeline, self.words, self.where = pipeline, words, where
         self.modules, self.side = found, layers if isinstance(layers, int) else None
-        self.steps, self.legs, self.size = steps, legs, size
+        self.steps, self.legs, self._map = steps, legs, size
         self.device, self.curve, self.spacing = pipeline.device, pipeline.curve, pipeline.spacing
+        self.size = pipeline.size
         self.prompts: list[str] = []  # in the order in which they were encoded
         self._columns: list[Columns] = []  # one a prompt
         self._cond: Any = None  # of the batch under way,
@@ -83,6 +84,9 @@ class AttentionMaps(Pipeline):
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         return self.pipeline.shape(size)
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        return self.pipeline.encode_image(pictures)
 
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
         located = [self._locate(prompt) for prompt in prompts]
@@ -99,7 +103,7 @@ class AttentionMaps(Pipeline):
         else:
             H, W = x.shape[-2:]
             words = self._columns[self._first :]
-            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), self.size or (H, W), self.side)
+            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), self._map or (H, W), self.side)
             with watched(self.modules.values(), reading):
                 predictions = self.pipeline(x, node, *conds)
             maps = reading.maps()

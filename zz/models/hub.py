@@ -90,6 +90,8 @@ def _on_hub(field: str, name: str, markers: tuple[str, ...], revision: str | Non
     first: Exception | None = None
     for source in (name, *mirrors):
         repo, _, pinned = source.partition("@")
+        if revision and source != name and not pinned:
+            continue  # a revision was asked for, and this mirror does not say which of its own it is
         asked = pinned or (revision if source == name else None)
         try:
             marker, path = _marker(repo, asked, markers)

@@ -58,7 +58,8 @@ class StableDiffusionXL(Pretrained):
                 object.__setattr__(self, name, both)
 
     def identity(self) -> Mapping[str, Any]:
-        return {**super().identity(), "told": self._micro()._asdict()}
+        zeros = self._home().read("model_index.json").get("force_zeros_for_empty_prompt", True)
+        return {**super().identity(), "told": self._micro()._asdict(), "zeros_for_none": bool(zeros)}
 
     def _micro(self) -> Micro:
         return Micro(self.original_size, self.crop, self.target_size)

@@ -33,6 +33,8 @@ class UNetPipeline(Pipeline):
         who = f"the {type(parts).__name__}"
         self._read = READ[check_scheduler(config, type(parts.scheduler).__name__, who)]
         self.curve, self.spacing = from_config(config)
+        if getattr(parts.unet, "encoder_hid_proj", None) is not None:
+            raise ValueError(f"{who} carries an IP-Adapter, which is not supported; call its unload_ip_adapter first")
         if unet.in_channels != parts.vae.config.latent_channels or unet.get("time_cond_proj_dim"):
             raise ValueError(f"{who} has a U-Net that reads more than latents, a time and a text; it is not supported")
         side = unet.sample_size
