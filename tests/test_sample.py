@@ -35,6 +35,13 @@ def test_seeds_may_be_anybodys_integers():
         assert torch.equal(ours, zz.sample(zz.Mixture(), PROMPTS, seeds=seeds, output="latent", **FAST))
 
 
+def test_the_state_is_float32_whatever_it_begins_with():
+    half = torch.randn(len(PROMPTS), 3, 32, 32).half()
+    ours = zz.sample(zz.Mixture(), PROMPTS, initial_latents=half, output="latent", **FAST)
+    assert ours.dtype == torch.float32
+    assert torch.equal(ours, zz.sample(zz.Mixture(), PROMPTS, initial_latents=half.float(), output="latent", **FAST))
+
+
 def test_initial_latents_stand_in_for_the_noise():
     noise = torch.stack([torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(n)) for n in range(3)])
     ours = zz.sample(zz.Mixture(), PROMPTS, output="latent", **FAST)
@@ -74,6 +81,8 @@ BAD = [
     ({"guidance": 5.5}, "guidance=5.5 must be a Guidance"),
     ({"schedule": "trailing"}, "schedule='trailing' must be a Spacing"),
     ({"initial_latents": np.zeros((3, 3, 32, 32))}, "initial_latents"),
+    ({"initial_latents": 5}, "initial_latents=5 must be a Tensor"),
+    ({"negative_prompt": 5}, "negative_prompt=5 must be a text"),
     ({"initial_latents": torch.zeros(3, 4, 32, 32)}, "initial_latents has shape"),
     ({"output": "pil"}, "output='pil'"),
     ({"batch_size": 0}, "batch_size=0"),

@@ -50,6 +50,13 @@ def maps(pipeline):
     return recorded(pipeline)
 
 
+def test_the_size_of_the_maps_is_not_the_size_of_the_picture(pipeline):
+    small = zz.AttentionMaps(pipeline, [0], size=(2, 2))
+    assert small.size == pipeline.size and small.shape(pipeline.size) == pipeline.shape(pipeline.size)
+    pictures = torch.zeros(1, *pipeline.size, 3, dtype=torch.uint8)
+    assert torch.equal(small.encode_image(pictures), pipeline.encode_image(pictures))
+
+
 def alone(pipeline, word, prompt, x, node):
     """The map of one prompt's word, from one call with nothing but that prompt."""
     fresh = zz.AttentionMaps(pipeline, [word])

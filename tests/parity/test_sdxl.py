@@ -5,6 +5,8 @@ against float32.
 """
 
 import dataclasses
+import json
+import shutil
 
 import diffusers
 import numpy as np
@@ -262,6 +264,13 @@ FULL = {  # the published configurations, but for what moves no count
         },
     ),
 }
+
+
+def test_what_none_means_is_part_of_what_it_is(folder, tmp_path):
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    index = json.loads((moved / "model_index.json").read_text())
+    (moved / "model_index.json").write_text(json.dumps(index | {"force_zeros_for_empty_prompt": False}))
+    assert StableDiffusionXL(str(moved)).identity() != StableDiffusionXL(str(folder)).identity()
 
 
 @pytest.mark.parametrize("name", FULL)
