@@ -236,7 +236,7 @@ def draw(found: Sequence[tuple[Setting, list[Line]]], out: Path) -> None:
         ax.set_yticks(range(len(lines)), [f"{line.arm.name}  ({line.arm.rows})" for line in lines], fontsize=7)
         ax.set_ylim(len(lines) - 0.5, -0.5)
         ax.set_xlim(left, standard[0] + 16)
-        ax.set_title(f"{where(setting)}, {lines[0].n} prompts", fontsize=9)
+        ax.set_title(f"{where(setting)}, {lines[0].n} prompts", fontsize=8)
         ax.set_xlabel("accuracy, %; beside the names network rows an image", fontsize=7)
         ax.grid(axis="x", lw=0.3)
         ax.spines[["top", "right", "left"]].set_visible(False)
