@@ -11,9 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent / "zz"
 PLAIN = {"numpy", "scipy", "PIL"}  # numbers and pictures, no networks
 
 # (folder or file, what it may import beside the standard library and itself); the first match rules
+GROUND = {"torch", *(f"zz.diffusion.{name}" for name in ("fields", "prediction", "schedule"))}
 LAW: list[tuple[str, set[str]]] = [
-    ("diffusion/guidance", {"torch", "zz.diffusion.fields", "zz.diffusion.prediction", "zz.diffusion.schedule"}),
-    ("diffusion/solvers", {"torch", "zz.diffusion.fields", "zz.diffusion.prediction", "zz.diffusion.schedule"}),
+    ("diffusion/guidance", GROUND | {"zz.diffusion.trajectory"}),
+    ("diffusion/solvers", GROUND),
     ("diffusion", {"torch"}),
     ("data", PLAIN),
     ("models/mixture.py", {"torch", "zz.diffusion", "zz.data", "zz.models"}),

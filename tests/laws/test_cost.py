@@ -8,9 +8,10 @@ from zz.diffusion.guidance import CFG
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import from_eps
 from zz.diffusion.samplers import EndToEnd, GuidanceMatched, Resampling, Standard, Zigzag
-from zz.diffusion.samplers.controls import compute_matched, cost
+from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.solvers import DDIM
 from zz.diffusion.spacing import Timesteps
+from zz.diffusion.trajectory import Leg
 
 T = 10
 SCHEDULE = Timesteps("leading", 1).schedule(discrete(), T)
@@ -61,15 +62,23 @@ def test_counted_cost(sampler, predictions, rows):
 def test_compute_matched_rounds_rows_up_to_whole_steps():
     total = cost(Zigzag(5.5, 0.0), CFG(), SCHEDULE)
     assert total == (28, 47)
-    assert compute_matched(total, CFG(), 5.5) == (28, 24)
-    assert compute_matched(total, CFG(), 1.0) == (28, 47)
+    for gamma, steps in ((5.5, 24), (1.0, 47)):
+        assert compute_matched(
+            total, lambda n, g=gamma: cost(Standard(g), CFG(), Timesteps("leading", 1).schedule(discrete(), n))
+        ) == (28, steps)
+
+
+def test_compute_matched_searches_where_steps_do_not_cost_the_same():
+    """Two rows in the first half of the steps, one after: 47 rows take 32 steps (16 * 2 + 16 = 48), not 31 (46)."""
+    found = compute_matched(Cost(28, 47), lambda n: Cost(n, 2 * (n // 2) + n - n // 2))
+    assert found == (28, 32)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_one_branch_is_just_that_branch(gamma):
     x = torch.randn(2, 1, 2, 2)
     node = SCHEDULE.nodes[3]
-    only = CFG().bind(Net(), 0.5, 0.0)(x, node, gamma)
+    only = CFG().bind(Net(), 0.5, 0.0)(x, node, gamma, Leg.ZIG)
     assert torch.equal(only.eps, torch.tanh(x + 0.5 * gamma))
 
 
@@ -89,7 +98,7 @@ def test_what_does_not_fit_is_refused_with_its_bounds(sampler, message):
     with pytest.raises(ValueError, match=message):
         sampler.nfe(T)
     with pytest.raises(ValueError, match=message):
-        sampler.sample(lambda x, n, g: None, torch.zeros(1, 1, 1, 1), SCHEDULE, DDIM(), None)
+        sampler.sample(lambda x, n, g, leg: None, torch.zeros(1, 1, 1, 1), SCHEDULE, DDIM(), None)
 
 
 @pytest.mark.parametrize(

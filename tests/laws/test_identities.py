@@ -24,21 +24,21 @@ NOISE = KeyedNoise((0, 1, 2), (4, 8, 8))
 X = starting_noise((0, 1, 2), (4, 8, 8)).double()
 
 
-def wild(x, node, gamma):
+def wild(x, node, gamma, leg):
     """A network that is neither constant nor kind, with guidance linear in gamma. It speaks eps."""
     u, c = torch.tanh(0.7 * x) + 0.1 * math.sin(node.time / 50), torch.tanh(0.9 * x.roll(1, -1))
     return from_eps(x, node, u + gamma * (c - u))
 
 
-def wild_v(x, node, gamma):
+def wild_v(x, node, gamma, leg):
     return from_v(x, node, torch.tanh(x + 0.3 * gamma) + 0.2 * math.cos(node.time / 80))
 
 
-def wild_u(x, node, gamma):
+def wild_u(x, node, gamma, leg):
     return from_velocity(x, node, torch.tanh(x - 0.2 * gamma) + 0.2 * math.cos(node.time / 80))
 
 
-def constant(x, node, gamma):
+def constant(x, node, gamma, leg):
     """The one prediction that never changes: eps is what it is, and x0 follows from where the latent is."""
     eps = torch.linspace(-1, 1, x.numel(), dtype=x.dtype).reshape(x.shape)
     return Prediction((x - node.sigma * eps) / node.alpha, eps) if node.alpha else Prediction(eps.flip(0), eps)
@@ -137,9 +137,9 @@ def test_v_at_moves_v_networks_and_no_others():
 def test_the_zag_tells_the_network_the_time_that_it_is_asked_to(network_time):
     told = []
 
-    def listens(x, node, gamma):
+    def listens(x, node, gamma, leg):
         told.append((node.time, node.r, gamma))
-        return wild(x, node, gamma)
+        return wild(x, node, gamma, leg)
 
     run(Zigzag(gamma1=5.0, gamma2=0.5, network_time=network_time), listens)
     zags = [(time, r) for time, r, gamma in told if gamma == 0.5]
@@ -168,7 +168,7 @@ def test_ref_0_22_misses_the_noise_level_by_as_much_as_the_readme_says(T, first,
     x0, eps = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double()
     misses = []
 
-    def certain(x, node, gamma):
+    def certain(x, node, gamma, leg):
         return from_eps(x, node, eps.reshape(1, 1, 1, 2))
 
     for i in range(T - 1):  # each reflection from where it should start
@@ -274,7 +274,7 @@ def test_no_noise_is_ever_used_twice(sampler):
 
 def test_the_inversion_of_a_stochastic_solver_draws_nothing():
     t, s = VP.nodes[4], VP.nodes[5]
-    prediction = wild(X, s, 1.0)
+    prediction = wild(X, s, 1.0, Leg.ZIG)
     assert torch.equal(EulerAncestral().up(prediction, s, t, None, None), prediction.at(t))
 
 
@@ -316,7 +316,7 @@ def test_rescaling_reads_where_the_latent_is():
     node = s.told(t.time, v_at=t)
     u, c = torch.randn(2, *X.shape, dtype=torch.float64)
     guided = CFG(0.7, "v").bind(lambda x, n, *conds: tuple(from_v(x, n, o) for o in conds), c, u)
-    prediction = guided(X, node, 4.0)
+    prediction = guided(X, node, 4.0, Leg.ZIG)
     assert torch.allclose(prediction.at(s), X)
 
 
@@ -341,7 +341,7 @@ def test_reflections_measure_what_theorem_2_predicts():
     assert torch.allclose(probe.square_of_sum, sum(moved).flatten(1).square().sum(1), rtol=1e-9)
     # Theorem 3: tau1 is the gap times the difference of the branches
     first = steps[0]
-    gap = 2.0 * (wild(first.x, first.source, 1.0).eps - wild(first.x, first.source, 0.0).eps)
+    gap = 2.0 * (wild(first.x, first.source, 1.0, Leg.ZAG).eps - wild(first.x, first.source, 0.0, Leg.ZAG).eps)
     assert torch.allclose(probe.legs[0].tau1, gap.flatten(1).square().sum(1))
 
 
@@ -357,16 +357,16 @@ def test_reflections_measure_end_to_end_as_theorem_1_has_it():
 def test_the_inequality_after_theorem_2_is_false_in_general():
     """A network whose tau always points the same way: the square of the sum exceeds the sum of squares."""
     one_way = Reflections()
-    run(EndToEnd(gamma1=3.0, gamma2=1.0), lambda x, node, g: from_eps(x, node, torch.full_like(x, g)), probe=one_way)
+    run(EndToEnd(gamma1=3.0, gamma2=1.0), lambda x, node, g, leg: from_eps(x, node, torch.full_like(x, g)), probe=one_way)
     assert (one_way.square_of_sum > 2 * one_way.sum_of_squares).all()
 
 
 def test_the_probes_extra_calls_are_not_counted():
     calls = []
 
-    def counted(x, node, gamma):
+    def counted(x, node, gamma, leg):
         calls.append(gamma)
-        return wild(x, node, gamma)
+        return wild(x, node, gamma, leg)
 
     steps = []
     probe = Reflections()

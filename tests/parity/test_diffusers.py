@@ -22,6 +22,7 @@ from zz.diffusion.prediction import from_eps, from_v, from_velocity
 from zz.diffusion.samplers import Standard, Zigzag
 from zz.diffusion.solvers import DDIM, DPMpp2M
 from zz.diffusion.spacing import Explicit, Timesteps, from_config
+from zz.diffusion.trajectory import Leg
 
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
 SDXL = SD | {"set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
@@ -36,7 +37,7 @@ def network(x, time):
 
 
 def ours(sampler, schedule, solver=None, read=from_eps, x=X):
-    def guided(x, node, gamma):
+    def guided(x, node, gamma, leg):
         return read(x, node, network(x, node.time) * (0.5 + 0.1 * gamma))
 
     return sampler.sample(guided, x, schedule, solver or DDIM(), NOISE)
@@ -165,4 +166,4 @@ def test_guidance_rescale(rescale, on, read):
     node = Timesteps("leading", 1).schedule(discrete(), 10).nodes[4]
     guided = CFG(rescale, on).bind(lambda x, node, *conds: tuple(read(x, node, o) for o in conds), c, u)
     expected = rescale_noise_cfg(u + 6.0 * (c - u), c, guidance_rescale=rescale)
-    close(guided(X, node, 6.0).eps, read(X, node, expected).eps)
+    close(guided(X, node, 6.0, Leg.ZIG).eps, read(X, node, expected).eps)

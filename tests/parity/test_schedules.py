@@ -66,7 +66,7 @@ def unet():
 def apart(unet, schedule, scheduler):
     """How far our latents are from Euler's, of the largest. Ours are variance-preserving, Euler's x / alpha."""
 
-    def guided(x, node, gamma):
+    def guided(x, node, gamma, leg):
         return from_eps(x, node, unet(x, torch.tensor(node.time, dtype=torch.float32)).sample)
 
     x = starting_noise((0, 1), (4, 8, 8))

@@ -14,6 +14,7 @@ from torch import Tensor
 from zz.diffusion.guidance.base import Guided
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
+from zz.diffusion.trajectory import Leg
 
 
 class Asked(NamedTuple):
@@ -22,6 +23,7 @@ class Asked(NamedTuple):
     x: Tensor
     node: Node
     gamma: float
+    leg: Leg
     prediction: Prediction
 
 
@@ -31,10 +33,10 @@ class Memory:
     A trajectory that leaves the trunk at its first or second question becomes the new trunk, so that a sweep over
     gamma2 and lambda shares over lambda. Holds three latents for each prediction of one trajectory.
 
-    rows: what one prediction costs at a gamma, for the count of what was saved
+    rows: what one prediction costs at (gamma, node, leg), for the count of what was saved
     """
 
-    def __init__(self, rows: Callable[[float], int] = lambda gamma: 0) -> None:
+    def __init__(self, rows: Callable[[float, Node, Leg], int] = lambda gamma, node, leg: 0) -> None:
         self.predictions, self.rows = 0, 0  # answered from memory
         self._cost = rows
         self._trunk: list[Asked] = []
@@ -43,22 +45,23 @@ class Memory:
         """The same network for one more trajectory: answered from the trunk, or remembered as the new one."""
         recording, following, position = False, True, 0
 
-        def remembered(x: Tensor, node: Node, gamma: float) -> Prediction:
+        def remembered(x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction:
             nonlocal recording, following, position
             if following:
                 known = self._trunk[position] if position < len(self._trunk) else None
-                if known and known.node == node and known.gamma == gamma and torch.equal(known.x, x):
+                same = known and (known.node, known.gamma, known.leg) == (node, gamma, leg)
+                if known and same and torch.equal(known.x, x):
                     position += 1
                     self.predictions += 1
-                    self.rows += self._cost(gamma)
+                    self.rows += self._cost(gamma, node, leg)
                     return known.prediction
                 following = False  # once apart, apart for good
                 if position <= 1:
                     recording = True
                     del self._trunk[position:]
-            prediction = denoise(x, node, gamma)
+            prediction = denoise(x, node, gamma, leg)
             if recording:
-                self._trunk.append(Asked(x, node, gamma, prediction))
+                self._trunk.append(Asked(x, node, gamma, leg, prediction))
             return prediction
 
         return remembered

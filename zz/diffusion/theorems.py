@@ -63,7 +63,7 @@ class Reflections:
         elif step.leg is Leg.ZAG:
             down = self._descent[step.i]
             t, s = down.source, down.target
-            weak = step.denoise(down.x, t, step.gamma).eps
+            weak = step.denoise(down.x, t, step.gamma, step.leg).eps
             tau1, tau2 = down.prediction.eps - weak, weak - step.prediction.eps
             self._ascent.append((t, s, (tau1 + tau2).double()))
             scale = t.sigma - t.alpha * s.r  # alpha_t * h_t, finite at alpha_t = 0

@@ -43,14 +43,14 @@ def silent(step: Step) -> None:
 
 
 class Meter:
-    """A probe that counts: guided predictions, and network rows where `rows(gamma)` says what each costs."""
+    """A probe that counts: guided predictions, and network rows where `rows(gamma, node, leg)` says what each costs."""
 
-    def __init__(self, rows: Callable[[float], int] = lambda gamma: 0) -> None:
+    def __init__(self, rows: Callable[[float, Node, Leg], int] = lambda gamma, node, leg: 0) -> None:
         self.predictions, self.rows, self._cost = 0, 0, rows
 
     def __call__(self, step: Step) -> None:
         self.predictions += 1
-        self.rows += self._cost(step.gamma)
+        self.rows += self._cost(step.gamma, step.source, step.leg)
 
 
 def both(*probes: Probe) -> Probe:

@@ -19,6 +19,7 @@ from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
 from zz.diffusion.spacing import Own, Spacing, Uniform
+from zz.diffusion.trajectory import Leg
 from zz.lab.cell import Cell
 from zz.lab.store import Store
 from zz.models.base import Model
@@ -132,8 +133,8 @@ class Job:
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over
-        steps = compute_matched(self.cost, self.guidance, standard.gamma1)
         stretched = Uniform(self.spacing, self.steps)
+        steps = compute_matched(self.cost, lambda T: replace(self, sampler=standard, steps=T, spacing=stretched).cost)
         found["compute_matched (predictions)"] = self._like(standard, steps.by_predictions, stretched)
         if steps.by_rows != steps.by_predictions:
             found["compute_matched (rows)"] = self._like(standard, steps.by_rows, stretched)
@@ -203,7 +204,7 @@ def shared(family: Sequence[Job]) -> list[Cost]:
     memory = Memory(family[0].guidance.rows)
     start, out = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), []
 
-    def network(x: Tensor, node: Node, gamma: float) -> Prediction:
+    def network(x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction:
         return from_v(x, node, torch.sin(x * (1 + gamma)) + math.cos(node.time))  # other paths, other latents
 
     for job in family:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
+from zz.diffusion.trajectory import Leg
 
 
 class Denoiser(Protocol):
@@ -19,9 +20,9 @@ class Denoiser(Protocol):
 
 
 class Guided(Protocol):
-    """A denoiser with its prompts bound: all that a sampler ever sees."""
+    """A denoiser with its prompts bound: all that a sampler ever sees. Most guidances say the same on either leg."""
 
-    def __call__(self, x: Tensor, node: Node, gamma: float) -> Prediction: ...
+    def __call__(self, x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction: ...
 
 
 class Guidance(ABC):
@@ -34,8 +35,8 @@ class Guidance(ABC):
         """Bind the prompts' embeddings, one row an image, to a network."""
 
     @abstractmethod
-    def rows(self, gamma: float) -> int:
-        """Network evaluations an image that one prediction at `gamma` takes."""
+    def rows(self, gamma: float, node: Node, leg: Leg) -> int:
+        """Network evaluations an image that one prediction takes."""
 
     @property
     @abstractmethod

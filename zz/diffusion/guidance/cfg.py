@@ -28,7 +28,7 @@ class CFG(Guidance):
         check_choice("guidance.rescale_on", self.rescale_on, ("eps", "v", "x0"))
 
     def bind(self, net, cond, uncond):
-        def guided(x, node, gamma):
+        def guided(x, node, gamma, leg):
             if gamma == 0 or gamma == 1:
                 (only,) = net(x, node, cond if gamma == 1 else uncond)
                 return only
@@ -38,7 +38,7 @@ class CFG(Guidance):
 
         return guided
 
-    def rows(self, gamma):
+    def rows(self, gamma, node, leg):
         return 1 if gamma == 0 or gamma == 1 else 2
 
     @property

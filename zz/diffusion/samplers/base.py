@@ -51,7 +51,7 @@ class Walk:
     def down(self, x: Tensor, i: int, gamma: float) -> Tensor:
         """From node i to the cleaner node i + 1: the zig."""
         t, s = self.nodes[i], self.nodes[i + 1]
-        prediction = self.denoise(x, t, gamma)
+        prediction = self.denoise(x, t, gamma, Leg.ZIG)
         past = self._past.get(i - 1) if i + 1 < self.T else None  # multistep solvers end in first order
         y = self.solver.down(prediction, t, s, past, self._z(i, Leg.ZIG, x))
         if self.solver.uses_past:
@@ -69,7 +69,7 @@ class Walk:
         t, s = self.nodes[i], self.nodes[i + 1]
         source, target = self.nodes[i + 1 + shift], self.nodes[i + shift]
         source = source.told((t if network_time == "t" else s).time, v_at=t if v_at == "t" else None)
-        prediction = self.denoise(x, source, gamma)
+        prediction = self.denoise(x, source, gamma, Leg.ZAG)
         y = self.solver.up(prediction, source, target, self._past.get(i), self._z(i, Leg.ZAG, x))
         self.probe(Step(i, Leg.ZAG, x, y, source, target, gamma, prediction, self.denoise))
         return y

@@ -5,6 +5,7 @@ To first order in the step, one reflection and the step after it are one standar
 is linear in gamma.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
@@ -86,7 +87,7 @@ def cost(sampler: Sampler, guidance: Guidance, schedule: Schedule) -> Cost:
     zero = torch.zeros(1, 1, 1, 1)
     meter = Meter(guidance.rows)
     sampler.sample(
-        lambda x, node, gamma: Prediction(zero, zero), zero, schedule, DDIM(), lambda step, leg, round: zero, meter
+        lambda x, node, gamma, leg: Prediction(zero, zero), zero, schedule, DDIM(), lambda step, leg, round: zero, meter
     )
     return Cost(meter.predictions, meter.rows)
 
@@ -98,9 +99,16 @@ class MatchedSteps(NamedTuple):
     by_rows: int
 
 
-def compute_matched(total: Cost, guidance: Guidance, gamma1: float) -> MatchedSteps:
-    """Steps of standard sampling at gamma1 that cost at least `total`: the compute-matched controls.
+def compute_matched(total: Cost, standard: Callable[[int], Cost]) -> MatchedSteps:
+    """Steps of standard sampling that cost at least `total`: the compute-matched controls.
 
-    They stand on `Uniform(base, T)` nodes, since leading spacing moves its first node with the number of steps.
+    standard: what so many steps of it cost, on `Uniform(base, T)` nodes, since leading spacing moves its first node
+              with the number of steps
     """
-    return MatchedSteps(total.predictions, -(-total.rows // guidance.rows(gamma1)))
+    once = standard(total.predictions)
+    steps = -(-total.rows * once.predictions // once.rows)
+    while standard(steps).rows < total.rows:
+        steps += 1
+    while steps > 1 and standard(steps - 1).rows >= total.rows:
+        steps -= 1
+    return MatchedSteps(total.predictions, steps)
