@@ -9,9 +9,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "zz"
 PLAIN = {"numpy", "scipy", "PIL"}  # numbers and pictures, no networks
+GROUND = {"torch", *(f"zz.diffusion.{name}" for name in ("fields", "prediction", "schedule"))}
 
 # (folder or file, what it may import beside the standard library and itself); the first match rules
-GROUND = {"torch", *(f"zz.diffusion.{name}" for name in ("fields", "prediction", "schedule"))}
 LAW: list[tuple[str, set[str]]] = [
     ("diffusion/guidance", GROUND | {"zz.diffusion.trajectory"}),
     ("diffusion/solvers", GROUND),

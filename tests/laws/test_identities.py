@@ -357,7 +357,11 @@ def test_reflections_measure_end_to_end_as_theorem_1_has_it():
 def test_the_inequality_after_theorem_2_is_false_in_general():
     """A network whose tau always points the same way: the square of the sum exceeds the sum of squares."""
     one_way = Reflections()
-    run(EndToEnd(gamma1=3.0, gamma2=1.0), lambda x, node, g, leg: from_eps(x, node, torch.full_like(x, g)), probe=one_way)
+    run(
+        EndToEnd(gamma1=3.0, gamma2=1.0),
+        lambda x, node, g, leg: from_eps(x, node, torch.full_like(x, g)),
+        probe=one_way,
+    )
     assert (one_way.square_of_sum > 2 * one_way.sum_of_squares).all()
 
 
