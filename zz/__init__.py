@@ -16,6 +16,7 @@ _HOMES = {
     "EndToEnd": "zz.diffusion.samplers",
     "Resampling": "zz.diffusion.samplers",
     "GuidanceMatched": "zz.diffusion.samplers",
+    "ImplicitZigzag": "zz.diffusion.samplers",
     "DDIM": "zz.diffusion.solvers",
     "EulerAncestral": "zz.diffusion.solvers",
     "DPMpp2M": "zz.diffusion.solvers",
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
+    from zz.diffusion.samplers import ImplicitZigzag as ImplicitZigzag
     from zz.diffusion.samplers import Resampling as Resampling
     from zz.diffusion.samplers import Standard as Standard
     from zz.diffusion.samplers import Zigzag as Zigzag

@@ -1,5 +1,6 @@
 """The method for anyone's script: `zz.sample`. It knows no Hydra, no store and no cell."""
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from zz.diffusion.fields import check_choice, check_count
 from zz.diffusion.guidance import CFG, Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.samplers import GuidanceMatched, Sampler, Zigzag
+from zz.diffusion.samplers import Sampler, Zigzag
 from zz.diffusion.solvers import DDIM, Solver
 from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
@@ -193,8 +194,9 @@ def _listed(seeds: Any) -> list[Any]:
 
 def check_pair(sampler: Sampler, guidance: Guidance) -> None:
     """Raise ValueError on a sampler that does not go with a guidance."""
-    if isinstance(sampler, GuidanceMatched) and not guidance.linear:
-        raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
+    if sampler.linear and not guidance.linear:
+        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(sampler).__name__).lower()
+        raise ValueError(f"sampler={name} needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
 
 
 def pair(size: Any) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from zz.diffusion.guidance import Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import Prediction, from_v
-from zz.diffusion.samplers import GuidanceMatched, Sampler, Standard, Zigzag
+from zz.diffusion.samplers import GuidanceMatched, ImplicitZigzag, Sampler, Standard, Zigzag
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
@@ -127,9 +127,9 @@ class Job:
             return {}
         standard = Standard(self.sampler.gamma1)
         found = {"standard": self._like(standard, self.steps, self.spacing)}
-        if isinstance(self.sampler, Zigzag) and self.guidance.linear:
-            z = self.sampler
-            matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, z.k, z.rounds)
+        z = self.sampler
+        if isinstance(z, Zigzag | ImplicitZigzag) and self.guidance.linear:
+            matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, getattr(z, "k", 1), z.rounds)
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over

@@ -4,7 +4,7 @@ One scale everywhere: gamma = 0 is unconditional, gamma = 1 conditional, above 1
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -23,6 +23,22 @@ class Guided(Protocol):
     """A denoiser with its prompts bound: all that a sampler ever sees. Most guidances say the same on either leg."""
 
     def __call__(self, x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction: ...
+
+
+class Branches(NamedTuple):
+    """One look at a latent without and with the prompt, off which a linear guidance reads every scale."""
+
+    u: Prediction
+    c: Prediction
+
+    def at(self, gamma: float) -> Prediction:
+        """u + gamma * (c - u), to the bit what a guided prediction would be."""
+        return (self.u, self.c)[int(gamma)] if gamma in (0, 1) else self.u.lerp(self.c, gamma)
+
+    @property
+    def gap(self) -> Tensor:
+        """What the prompt adds to eps."""
+        return self.c.eps - self.u.eps
 
 
 class Guidance(ABC):
