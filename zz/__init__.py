@@ -17,8 +17,12 @@ _HOMES = {
     "Resampling": "zz.diffusion.samplers",
     "GuidanceMatched": "zz.diffusion.samplers",
     "ImplicitZigzag": "zz.diffusion.samplers",
+    "FixedPoint": "zz.diffusion.samplers",
+    "Residuals": "zz.diffusion.samplers",
+    "RePaint": "zz.diffusion.samplers",
     "DDIM": "zz.diffusion.solvers",
     "EulerAncestral": "zz.diffusion.solvers",
+    "EulerAncestralStored": "zz.diffusion.solvers",
     "DPMpp2M": "zz.diffusion.solvers",
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
@@ -37,14 +41,18 @@ if TYPE_CHECKING:
     from zz.diffusion.guidance import CFG as CFG
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
+    from zz.diffusion.samplers import FixedPoint as FixedPoint
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
     from zz.diffusion.samplers import ImplicitZigzag as ImplicitZigzag
+    from zz.diffusion.samplers import RePaint as RePaint
     from zz.diffusion.samplers import Resampling as Resampling
+    from zz.diffusion.samplers import Residuals as Residuals
     from zz.diffusion.samplers import Standard as Standard
     from zz.diffusion.samplers import Zigzag as Zigzag
     from zz.diffusion.solvers import DDIM as DDIM
     from zz.diffusion.solvers import DPMpp2M as DPMpp2M
     from zz.diffusion.solvers import EulerAncestral as EulerAncestral
+    from zz.diffusion.solvers import EulerAncestralStored as EulerAncestralStored
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.inversion import invert as invert

@@ -7,7 +7,16 @@ from zz.diffusion.curve import discrete
 from zz.diffusion.guidance import CFG
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import from_eps
-from zz.diffusion.samplers import EndToEnd, GuidanceMatched, ImplicitZigzag, Resampling, Standard, Zigzag
+from zz.diffusion.samplers import (
+    EndToEnd,
+    FixedPoint,
+    GuidanceMatched,
+    ImplicitZigzag,
+    RePaint,
+    Resampling,
+    Standard,
+    Zigzag,
+)
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.solvers import DDIM
 from zz.diffusion.spacing import Timesteps
@@ -50,6 +59,10 @@ CASES = [
     (ImplicitZigzag(5.5, 0.0, gap="last"), 10 + 1, 2 * 11),
     (ImplicitZigzag(5.5, 0.0, 4, rounds=3, gap="last"), 10 + 1, 2 * 11),
     (ImplicitZigzag(5.5, 5.5), 10, 20),  # nothing to reflect
+    (FixedPoint(5.5, 0.0, iterations=4), 10 + 6 * 9, 2 * 10 + (2 + 1 + 4) * 9),
+    (FixedPoint(5.5, 2.0, 4, rounds=2, iterations=1), 10 + 3 * 2 * 4, 2 * (10 + 3 * 2 * 4)),
+    (RePaint(5.5, 3, 4), 10 + 3 * 3 * 3, 2 * (10 + 27)),  # nodes 9, 6 and 3 are jumped back from, 3 times 3 nodes each
+    (RePaint(1.0, 10, 10), 10, 10),
     (GuidanceMatched(5.5, 0.0), 10, 20),
     (GuidanceMatched(0.5, 0.0, 4), 10, 4 * 1 + 6 * 2),  # 2 * .5 - 0 = 1 asks for one row
 ]
@@ -98,6 +111,7 @@ def test_one_branch_is_just_that_branch(gamma):
         (GuidanceMatched(lambda_=11), "lambda=11"),
         (Resampling(lambda_=11), "lambda=11"),
         (ImplicitZigzag(lambda_=11), "lambda=11.*0..10"),
+        (FixedPoint(lambda_=11), "lambda=11.*0..10"),
     ],
     ids=repr,
 )
@@ -123,6 +137,7 @@ def test_what_does_not_fit_is_refused_with_its_bounds(sampler, message):
         (lambda: Resampling(resamples=-2), "resamples=-2"),
         (lambda: ImplicitZigzag(gap="next"), "sampler.gap='next'.*own, last"),
         (lambda: ImplicitZigzag(rounds=-1), "rounds=-1"),
+        (lambda: FixedPoint(iterations=0.5), "iterations=0.5"),
         (lambda: CFG(rescale=2), "guidance.rescale=2"),
         (lambda: CFG(rescale_on="y"), "guidance.rescale_on='y'"),
     ],

@@ -14,7 +14,7 @@ from zz.diffusion.guidance import Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import Prediction, from_v
-from zz.diffusion.samplers import GuidanceMatched, ImplicitZigzag, Sampler, Standard, Zigzag
+from zz.diffusion.samplers import FixedPoint, GuidanceMatched, ImplicitZigzag, Sampler, Standard, Zigzag
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
@@ -128,7 +128,7 @@ class Job:
         standard = Standard(self.sampler.gamma1)
         found = {"standard": self._like(standard, self.steps, self.spacing)}
         z = self.sampler
-        if isinstance(z, Zigzag | ImplicitZigzag) and self.guidance.linear:
+        if isinstance(z, Zigzag | ImplicitZigzag | FixedPoint) and self.guidance.linear:
             matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, getattr(z, "k", 1), z.rounds)
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
         if self.steps == 1:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from zz.diffusion.guidance.base import Branches, Guided
 from zz.diffusion.noise import Noise
+from zz.diffusion.prediction import from_eps
 from zz.diffusion.schedule import Schedule
 from zz.diffusion.solvers.base import Past, Solver
 from zz.diffusion.trajectory import Leg, Probe, Step, silent
@@ -60,9 +61,10 @@ class Walk:
         t, s = self.nodes[i], self.nodes[i + 1]
         prediction = self.denoise(x, t, gamma, Leg.ZIG) if seen is None else seen.at(gamma)
         past = self._past.get(i - 1) if i + 1 < self.T else None  # multistep solvers end in first order
-        y = self.solver.down(prediction, t, s, past, self._z(i, Leg.ZIG, x))
+        z = self._z(i, Leg.ZIG, x)
+        y = self.solver.down(prediction, t, s, past, z)
         if self.solver.uses_past:
-            self._past[i] = Past(t, prediction)
+            self._past[i] = Past(t, prediction, z)
         self.probe(Step(i, Leg.ZIG, x, y, t, s, gamma, prediction, self.denoise, BOTH if seen else ()))
         return y
 
@@ -91,6 +93,15 @@ class Walk:
         y = self.solver.up(prediction, source, target, self._past.get(i), self._z(i, Leg.ZAG, x))
         self.probe(Step(i, Leg.ZAG, x, y, source, target, gamma, prediction, self.denoise))
         return y
+
+    def settle(self, x: Tensor, y: Tensor, i: int, gamma: float) -> Tensor:
+        """`y` of node i + 1 inverted once more, with eps from `x` of node i, where it landed before."""
+        t, s = self.nodes[i], self.nodes[i + 1]
+        eps = self.denoise(x, t, gamma, Leg.ZAG).eps
+        prediction = from_eps(y, s, eps)
+        again = self.solver.up(prediction, s, t, self._past.get(i), self._z(i, Leg.ZAG, x))
+        self.probe(Step(i, Leg.STAY, x, again, t, t, gamma, prediction, self.denoise))
+        return again
 
     def renoise(self, x: Tensor, i: int) -> Tensor:
         """From node i + 1 back to node i by fresh noise: q(x_t | x_s), with the ratio of the sampled grid."""
