@@ -11,6 +11,7 @@ from rich.markup import escape
 from zz.cli import terminal
 from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
+from zz.diffusion.samplers.budget import fit
 from zz.lab.cluster import Share
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
@@ -143,10 +144,13 @@ def _job(config: DictConfig) -> Job:
     texts = tuple(prompt.text for prompt in dataset.prompts)
     if config.seed + len(texts) >= 2**63:
         raise Refusal(f"seed={config.seed} is too large: seed + prompt number must stay below 2^63")
+    steps, sampler = config.steps, build(config.sampler)
+    if config.budget.nfe is not None:
+        steps, sampler = fit(sampler, config.budget.nfe, config.budget.rule)
     return Job(
-        sampler=build(config.sampler),
+        sampler=sampler,
         solver=build(config.solver),
-        steps=config.steps,
+        steps=steps,
         model=build(config.model),
         guidance=build(config.guidance),
         spacing=build(config.schedule),
