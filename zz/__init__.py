@@ -20,6 +20,7 @@ _HOMES = {
     "FixedPoint": "zz.diffusion.samplers",
     "Residuals": "zz.diffusion.samplers",
     "RePaint": "zz.diffusion.samplers",
+    "Reflection": "zz.diffusion.samplers",
     "DDIM": "zz.diffusion.solvers",
     "EulerAncestral": "zz.diffusion.solvers",
     "EulerAncestralStored": "zz.diffusion.solvers",
@@ -30,6 +31,8 @@ _HOMES = {
     "Karras": "zz.diffusion.karras",
     "Reflections": "zz.diffusion.theorems",
     "Mixture": "zz.models.mixture",
+    "Network": "zz.models.networks",
+    "Networks": "zz.models.networks",
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from zz.diffusion.samplers import FixedPoint as FixedPoint
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
     from zz.diffusion.samplers import ImplicitZigzag as ImplicitZigzag
+    from zz.diffusion.samplers import Reflection as Reflection
     from zz.diffusion.samplers import RePaint as RePaint
     from zz.diffusion.samplers import Resampling as Resampling
     from zz.diffusion.samplers import Residuals as Residuals
@@ -58,6 +62,8 @@ if TYPE_CHECKING:
     from zz.inversion import invert as invert
     from zz.models.attention import AttentionMaps as AttentionMaps
     from zz.models.mixture import Mixture as Mixture
+    from zz.models.networks import Network as Network
+    from zz.models.networks import Networks as Networks
     from zz.models.sd import StableDiffusion as StableDiffusion
     from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL
     from zz.models.shapes import shapes as shapes

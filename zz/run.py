@@ -12,6 +12,7 @@ from zz.cli import terminal
 from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
 from zz.diffusion.samplers.budget import fit
+from zz.diffusion.trajectory import Leg
 from zz.lab.cluster import Share
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
@@ -20,6 +21,8 @@ from zz.lab.runner import Runner, Terminated
 from zz.lab.scoring import score, unscored
 from zz.lab.sheet import contact_sheet
 from zz.lab.store import Store
+from zz.models.base import Model
+from zz.models.networks import Network, Networks
 from zz.sampling import pair
 
 SHOWN = 10  # failures named one by one
@@ -151,7 +154,7 @@ def _job(config: DictConfig) -> Job:
         sampler=sampler,
         solver=build(config.solver),
         steps=steps,
-        model=build(config.model),
+        model=_model(config),
         guidance=build(config.guidance),
         spacing=build(config.schedule),
         size=size_of(config),
@@ -165,6 +168,16 @@ def _job(config: DictConfig) -> Job:
         scorers=tuple(build(config.get("scorers") or {}).values()),
         config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
     ).resolved()
+
+
+def _model(config: DictConfig) -> Model:
+    """The model, with the other networks of a reflection where any are asked for."""
+
+    def side(given: DictConfig) -> Network:
+        other = build(OmegaConf.merge(config.model, given.model)) if given.model else None
+        return Network(other, given.prompt, given.negative_prompt)
+
+    return Networks(build(config.model), side(config.strong), side(config.weak)).asked(tuple(Leg))
 
 
 def main() -> int:

@@ -138,7 +138,7 @@ def draw(
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
     cond, uncond = conditions
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
-    guided = guidance.bind(pipeline, cond, uncond)
+    guided = pipeline.bind(guidance, cond, uncond)
     return sampler.sample(
         guided if memory is None else memory.of(guided),
         start.to(pipeline.device),

@@ -12,6 +12,7 @@ from zz.diffusion.samplers import (
     FixedPoint,
     GuidanceMatched,
     ImplicitZigzag,
+    Reflection,
     RePaint,
     Resampling,
     Standard,
@@ -61,6 +62,8 @@ CASES = [
     (ImplicitZigzag(5.5, 5.5), 10, 20),  # nothing to reflect
     (FixedPoint(5.5, 0.0, iterations=4), 10 + 6 * 9, 2 * 10 + (2 + 1 + 4) * 9),
     (FixedPoint(5.5, 2.0, 4, rounds=2, iterations=1), 10 + 3 * 2 * 4, 2 * (10 + 3 * 2 * 4)),
+    (Reflection(5.5, None, 1.0), 10 + 2 * 9, 2 * 10 + 3 * 9),
+    (Reflection(5.5, 1.0, 0.0, 4, rounds=2), 10 + 2 * 2 * 4, 2 * 10 + 2 * 2 * 4),
     (RePaint(5.5, 3, 4), 10 + 3 * 3 * 3, 2 * (10 + 27)),  # nodes 9, 6 and 3 are jumped back from, 3 times 3 nodes each
     (RePaint(1.0, 10, 10), 10, 10),
     (GuidanceMatched(5.5, 0.0), 10, 20),
@@ -112,6 +115,7 @@ def test_one_branch_is_just_that_branch(gamma):
         (Resampling(lambda_=11), "lambda=11"),
         (ImplicitZigzag(lambda_=11), "lambda=11.*0..10"),
         (FixedPoint(lambda_=11), "lambda=11.*0..10"),
+        (Reflection(lambda_=11), "lambda=11.*0..10"),
     ],
     ids=repr,
 )
@@ -137,6 +141,7 @@ def test_what_does_not_fit_is_refused_with_its_bounds(sampler, message):
         (lambda: Resampling(resamples=-2), "resamples=-2"),
         (lambda: ImplicitZigzag(gap="next"), "sampler.gap='next'.*own, last"),
         (lambda: ImplicitZigzag(rounds=-1), "rounds=-1"),
+        (lambda: Reflection(gamma_strong="much"), "sampler.gamma_strong='much'"),
         (lambda: FixedPoint(iterations=0.5), "iterations=0.5"),
         (lambda: CFG(rescale=2), "guidance.rescale=2"),
         (lambda: CFG(rescale_on="y"), "guidance.rescale_on='y'"),

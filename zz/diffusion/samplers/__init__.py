@@ -5,6 +5,7 @@ from zz.diffusion.samplers.controls import GuidanceMatched
 from zz.diffusion.samplers.end_to_end import EndToEnd
 from zz.diffusion.samplers.fixed_point import FixedPoint, Residuals
 from zz.diffusion.samplers.implicit_zigzag import ImplicitZigzag
+from zz.diffusion.samplers.reflection import Reflection
 from zz.diffusion.samplers.repaint import RePaint
 from zz.diffusion.samplers.resampling import Resampling
 from zz.diffusion.samplers.standard import Standard
@@ -16,6 +17,7 @@ __all__ = [
     "GuidanceMatched",
     "ImplicitZigzag",
     "RePaint",
+    "Reflection",
     "Resampling",
     "Residuals",
     "Sampler",

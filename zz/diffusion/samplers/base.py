@@ -27,6 +27,11 @@ class Sampler(ABC):
     inverts: ClassVar[bool]  # whether it ever calls Walk.up; if not, its cell does not depend on the solver's `up`
     linear: ClassVar[bool] = False  # whether it needs a guidance that is linear in gamma
 
+    @property
+    def legs(self) -> frozenset[Leg]:
+        """The legs on which it asks the network."""
+        return frozenset((Leg.ZIG, Leg.ZAG) if self.inverts else (Leg.ZIG,))
+
     @abstractmethod
     def sample(
         self, denoise: Guided, x_T: Tensor, schedule: Schedule, solver: Solver, noise: Noise, probe: Probe = silent
@@ -56,16 +61,16 @@ class Walk:
         t = self.nodes[i]
         return Branches(self.denoise(x, t, 0.0, Leg.ZIG), self.denoise(x, t, 1.0, Leg.ZIG))
 
-    def down(self, x: Tensor, i: int, gamma: float, seen: Branches | None = None) -> Tensor:
+    def down(self, x: Tensor, i: int, gamma: float, seen: Branches | None = None, leg: Leg = Leg.ZIG) -> Tensor:
         """From node i to the cleaner node i + 1: the zig. With `seen`, a look at x there, it asks for nothing more."""
         t, s = self.nodes[i], self.nodes[i + 1]
-        prediction = self.denoise(x, t, gamma, Leg.ZIG) if seen is None else seen.at(gamma)
+        prediction = self.denoise(x, t, gamma, leg) if seen is None else seen.at(gamma)
         past = self._past.get(i - 1) if i + 1 < self.T else None  # multistep solvers end in first order
         z = self._z(i, Leg.ZIG, x)
         y = self.solver.down(prediction, t, s, past, z)
         if self.solver.uses_past:
             self._past[i] = Past(t, prediction, z)
-        self.probe(Step(i, Leg.ZIG, x, y, t, s, gamma, prediction, self.denoise, BOTH if seen else ()))
+        self.probe(Step(i, leg, x, y, t, s, gamma, prediction, self.denoise, BOTH if seen else ()))
         return y
 
     def reflect(self, x: Tensor, i: int, gamma1: float, gamma2: float, seen: Branches, fresh: bool = True) -> Tensor:
