@@ -170,3 +170,24 @@ def test_a_batch_is_its_pictures_alone():
     assert torch.allclose(both[1:], alone, atol=1e-6)
     noise = KeyedNoise((4,), (2, 1, 1))
     assert torch.equal(noise(1, "zig", 0), noise(1, Leg.ZIG, 0))
+
+
+def test_other_weights_of_a_real_unet(tmp_path):
+    """Two tiny Stable Diffusions that share all but the U-Net: the weak one is asked on the way up, and only there."""
+    from .parity import tiny
+
+    tiny.sd().save_pretrained(tmp_path / "own")
+    tiny.unet(seed=1).save_pretrained(tmp_path / "weak")
+    own = zz.StableDiffusion(str(tmp_path / "own"), size=(16, 16))
+    pair = Networks(own, weak=Network(model=replace(own, unet=str(tmp_path / "weak"))))
+    ask = {"prompts": ["a b"], "steps": 3, "output": "latent", "device": "cpu"}
+    with pair.open() as opened, own.open() as alone, replace(own, unet=str(tmp_path / "weak")).open() as weak:
+        asked = []
+        for name, pipeline in (("own", opened.own), ("weak", opened.sides[Leg.ZAG][1])):
+            pipeline.parts.unet.register_forward_hook(lambda *_, name=name: asked.append(name))
+        found = zz.sample(opened, sampler=Reflection(2.0, 2.0, 1.0), size=(16, 16), **ask)
+        assert asked == ["own", "weak", "own"] * 2 + ["own"]
+        assert not torch.equal(found, zz.sample(alone, sampler=Zigzag(2.0, 1.0), size=(16, 16), **ask))
+        assert not torch.equal(found, zz.sample(weak, sampler=Zigzag(2.0, 1.0), size=(16, 16), **ask))
+    a, b = (job(Zigzag(2.0), model, size=(16, 16)).cell.ledger["model"] for model in (own, pair))
+    assert b["own"]["weights"] == a["weights"] != b["weak"]["model"]["weights"]

@@ -59,6 +59,7 @@ CASES = [
     (ImplicitZigzag(5.5, 0.0, 4, rounds=3), 10 + 3 * 4, 2 * (10 + 3 * 4)),
     (ImplicitZigzag(5.5, 0.0, gap="last"), 10 + 1, 2 * 11),
     (ImplicitZigzag(5.5, 0.0, 4, rounds=3, gap="last"), 10 + 1, 2 * 11),
+    (ImplicitZigzag(1.0, 0.0, 4, gap="last"), 10 + 1, 2 * 4 + 7),  # a look for each reflection, then steps of one row
     (ImplicitZigzag(5.5, 5.5), 10, 20),  # nothing to reflect
     (FixedPoint(5.5, 0.0, iterations=4), 10 + 6 * 9, 2 * 10 + (2 + 1 + 4) * 9),
     (FixedPoint(5.5, 2.0, 4, rounds=2, iterations=1), 10 + 3 * 2 * 4, 2 * (10 + 3 * 2 * 4)),

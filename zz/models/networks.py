@@ -25,7 +25,8 @@ from zz.models.base import Check, Model, Pipeline
 class Network:
     """How a network differs from the one that the steps ask. What is None is the same.
 
-    model:           another model in the same latent space, such as one with other weights
+    model:           another model in the same latent space, such as one with other weights (a LoRA at another scale,
+                     once it is fused into a folder, is that)
     prompt:          a prompt for all pictures, in which {prompt} stands for each one's own; "" says nothing
     negative_prompt: a negative prompt for all pictures
     """
