@@ -190,4 +190,4 @@ def test_other_weights_of_a_real_unet(tmp_path):
         assert not torch.equal(found, zz.sample(alone, sampler=Zigzag(2.0, 1.0), size=(16, 16), **ask))
         assert not torch.equal(found, zz.sample(weak, sampler=Zigzag(2.0, 1.0), size=(16, 16), **ask))
     a, b = (job(Zigzag(2.0), model, size=(16, 16)).cell.ledger["model"] for model in (own, pair))
-    assert b["own"]["weights"] == a["weights"] != b["weak"]["model"]["weights"]
+    assert b["weights"] == a["weights"] != b["weak"]["model"]["weights"]

@@ -91,14 +91,15 @@ class Networks(Model):
         return self.own if strong == weak == SAME else Networks(self.own, strong, weak)
 
     def identity(self) -> Mapping[str, Any]:
-        def of(model: Model) -> dict[str, Any]:
-            return {"is": type(model).__name__} | dict(model.identity())
-
         def differs(side: Network) -> dict[str, Any]:
-            said = {"prompt": side.prompt, "negative_prompt": side.negative_prompt}
-            return {"model": of(side.model) if side.model else None} | said
+            texts = {"prompt": side.prompt, "negative_prompt": side.negative_prompt}
+            found: dict[str, Any] = {name: text for name, text in texts.items() if text is not None}
+            if side.model:
+                found["model"] = {"is": type(side.model).__name__} | dict(side.model.identity())
+            return found
 
-        return {"own": of(self.own), "strong": differs(self.strong), "weak": differs(self.weak)}
+        sides = {name: differs(side) for name, side in (("strong", self.strong), ("weak", self.weak)) if side != SAME}
+        return {"own": type(self.own).__name__} | dict(self.own.identity()) | sides
 
     def source(self) -> Mapping[str, Any]:
         found = dict(self.own.source())
