@@ -20,6 +20,7 @@ from zz.diffusion.samplers.budget import fit
     [
         (Zigzag(), 100, "paper", 50, 25, 100),  # T_z = T_s / 2, lambda = T_z / 2
         (Zigzag(), 50, "paper", 25, 12, 49),
+        (Zigzag(), 51, "paper", 25, 13, 51),
         (Zigzag(k=2), 100, "paper", 50, 12, 98),
         (Zigzag(rounds=3), 100, "paper", 50, 8, 98),
         (Zigzag(), 50, "full", 17, None, 49),  # 3 T - 2 <= 50
