@@ -21,6 +21,7 @@ _HOMES = {
     "DPMpp2M": "zz.diffusion.solvers",
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
+    "CFGpp": "zz.diffusion.guidance",
     "AYS": "zz.diffusion.ays",
     "Karras": "zz.diffusion.karras",
     "Reflections": "zz.diffusion.theorems",
@@ -34,6 +35,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from zz.diffusion.ays import AYS as AYS
     from zz.diffusion.guidance import CFG as CFG
+    from zz.diffusion.guidance import CFGpp as CFGpp
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched

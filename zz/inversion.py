@@ -73,6 +73,7 @@ def invert(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
+    (guidance or CFG()).check("gamma", gamma)
     latents = []
     with opening(model, size, texts, device) as pipeline:
         shape = pipeline.shape(size)

@@ -77,6 +77,7 @@ def sample(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
+    check_pair(sampler or Zigzag(), guidance or CFG())
     if size is None and isinstance(model, Model):
         size = model.size
     opened = opening(model, pair(size) if size is not None else None, texts, device)
@@ -193,6 +194,9 @@ def _listed(seeds: Any) -> list[Any]:
 
 def check_pair(sampler: Sampler, guidance: Guidance) -> None:
     """Raise ValueError on a sampler that does not go with a guidance."""
+    for name, value in vars(sampler).items():
+        if name.startswith("gamma"):
+            guidance.check(name, value)
     if isinstance(sampler, GuidanceMatched) and not guidance.linear:
         raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
 

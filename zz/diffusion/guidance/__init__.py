@@ -2,5 +2,6 @@
 
 from zz.diffusion.guidance.base import Denoiser, Guidance, Guided
 from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.guidance.cfgpp import CFGpp
 
-__all__ = ["CFG", "Denoiser", "Guidance", "Guided"]
+__all__ = ["CFG", "CFGpp", "Denoiser", "Guidance", "Guided"]

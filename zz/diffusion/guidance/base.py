@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
+from zz.diffusion.fields import check_number
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg
@@ -29,6 +30,10 @@ class Guidance(ABC):
     """A way to make one prediction of several."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
+
+    def check(self, name: str, gamma: float) -> None:
+        """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""
+        check_number(name, gamma)
 
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:
