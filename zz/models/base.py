@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -69,6 +69,7 @@ class Pipeline(ABC):
     curve: Curve  # as in Model.levels
     spacing: Spacing
     size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
+    tappable: bool = False  # as in Model
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -102,6 +103,7 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
+    tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:

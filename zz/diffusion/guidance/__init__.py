@@ -3,5 +3,9 @@
 from zz.diffusion.guidance.base import Denoiser, Guidance, Guided
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.guidance.cfgpp import CFGpp
+from zz.diffusion.guidance.interval import Interval
+from zz.diffusion.guidance.pag import PAG
+from zz.diffusion.guidance.sag import SAG
+from zz.diffusion.guidance.seg import SEG
 
-__all__ = ["CFG", "CFGpp", "Denoiser", "Guidance", "Guided"]
+__all__ = ["CFG", "PAG", "SAG", "SEG", "CFGpp", "Denoiser", "Guidance", "Guided", "Interval"]

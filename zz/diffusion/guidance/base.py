@@ -15,7 +15,7 @@ from zz.diffusion.trajectory import Leg
 
 
 class Denoiser(Protocol):
-    """A network, seen as a function: one prediction a condition, in one batched pass."""
+    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped` ones."""
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
 
@@ -30,6 +30,7 @@ class Guidance(ABC):
     """A way to make one prediction of several."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
+    taps: ClassVar[bool] = False  # whether it gives the network conditions that are `Tapped`
 
     def check(self, name: str, gamma: float) -> None:
         """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""
