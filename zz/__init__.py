@@ -25,6 +25,7 @@ _HOMES = {
     "Interval": "zz.diffusion.guidance",
     "PAG": "zz.diffusion.guidance",
     "SAG": "zz.diffusion.guidance",
+    "SCFG": "zz.diffusion.guidance",
     "SEG": "zz.diffusion.guidance",
     "AYS": "zz.diffusion.ays",
     "Karras": "zz.diffusion.karras",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from zz.diffusion.guidance import CFG as CFG
     from zz.diffusion.guidance import PAG as PAG
     from zz.diffusion.guidance import SAG as SAG
+    from zz.diffusion.guidance import SCFG as SCFG
     from zz.diffusion.guidance import SEG as SEG
     from zz.diffusion.guidance import CFGpp as CFGpp
     from zz.diffusion.guidance import Interval as Interval

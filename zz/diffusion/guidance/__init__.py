@@ -6,6 +6,7 @@ from zz.diffusion.guidance.cfgpp import CFGpp
 from zz.diffusion.guidance.interval import Interval
 from zz.diffusion.guidance.pag import PAG
 from zz.diffusion.guidance.sag import SAG
+from zz.diffusion.guidance.scfg import SCFG
 from zz.diffusion.guidance.seg import SEG
 
-__all__ = ["CFG", "PAG", "SAG", "SEG", "CFGpp", "Denoiser", "Guidance", "Guided", "Interval"]
+__all__ = ["CFG", "PAG", "SAG", "SCFG", "SEG", "CFGpp", "Denoiser", "Guidance", "Guided", "Interval"]
