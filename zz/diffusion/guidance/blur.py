@@ -5,16 +5,16 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 
-def blur(maps: Tensor, sigma: float, size: int) -> Tensor:
-    """Maps (B, C, h, w) under a kernel of `size` (odd) places a side and this deviation.
+def blur(maps: Tensor, sigma: float, reach: int) -> Tensor:
+    """Maps (B, C, h, w) under a Gaussian of this deviation that reaches so many places either way.
 
-    A kernel wider than a side is cut to that side, made odd, so that no place is mirrored twice.
+    It reaches no farther than half of a side, so that no place is mirrored twice.
     """
     kept, maps = maps.dtype, maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
     flat = maps.flatten(0, 1)[:, None]
     for axis in (2, 3):
         side = flat.shape[axis]
-        half = min(size, side + 1 - side % 2) // 2
+        half = min(reach, side // 2)
         places = torch.arange(-half, half + 1, device=flat.device, dtype=flat.dtype)
         kernel = torch.exp(-0.5 * (places / sigma) ** 2)
         shape = (1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1)

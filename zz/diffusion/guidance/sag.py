@@ -54,7 +54,7 @@ class SAG(Guidance):
             else:
                 m, c = net(x, node, tapped, cond)
                 mixed = m.lerp(c, gamma)
-            x0 = torch.where(received.much(x), blur(m.x0, 1.0, 9), m.x0)
+            x0 = torch.where(received.much(x), blur(m.x0, 1.0, 4), m.x0)
             (degraded,) = net(m._replace(x0=x0).at(node), node, main)
             return from_eps(x, node, mixed.eps + self.scale * (m.eps - degraded.eps))
 

@@ -86,7 +86,7 @@ def rates(d: Tensor, regions: Tensor, foreground: Tensor, gamma: float) -> Tenso
     there = (masks * mean(masks)[:, :, None, None]).sum(1, keepdim=True)
     rate = mean(front)[:, :, None, None] / there.clamp(min=torch.finfo(d.dtype).tiny)
     rate = torch.where((there > 0) & front.any((2, 3), keepdim=True), rate, 1.0)
-    return blur(rate.clamp(LOW, HIGH).clamp(max=MOST / abs(gamma)), 0.5, 3)
+    return blur(rate.clamp(LOW, HIGH).clamp(max=MOST / abs(gamma)), 0.5, 1)
 
 
 class _Maps:
@@ -111,7 +111,7 @@ class _Maps:
             maps = (self.refine @ attention.weights()).mT.unflatten(2, (h, w))
             if self.maps and maps.shape != self.maps[0].shape:
                 maps = interpolate(maps, self.maps[0].shape[-2:], mode="bilinear")
-            self.maps.append(blur(maps, 0.5, 3))
+            self.maps.append(blur(maps, 0.5, 1))
             self.refine = None
 
     def tokens(self) -> Tensor:

@@ -29,6 +29,5 @@ class SEG(Perturbed):
         if self.sigma is None:
             return attention.out(query.mean(2, keepdim=True).expand_as(query))
         maps = query.mT.flatten(1, 2).unflatten(2, attention.grid)  # (rows, heads * d, h, w)
-        size = math.ceil(6 * self.sigma)
-        blurred = blur(maps, self.sigma, size + 1 - size % 2)
+        blurred = blur(maps, self.sigma, math.ceil(6 * self.sigma) // 2)
         return attention.out(blurred.flatten(2).view_as(query.mT).mT)
