@@ -104,6 +104,7 @@ class Model(ABC):
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
     tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
+    has_weights: ClassVar[bool] = True  # one without is not put on a device
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
