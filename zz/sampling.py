@@ -195,7 +195,7 @@ def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
     """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
     check_guidance(guidance, model)
     for name, value in vars(sampler).items():
-        if name.startswith("gamma"):
+        if name.startswith("gamma") and isinstance(value, int | float):
             guidance.check(name, value)
     if isinstance(sampler, GuidanceMatched) and not guidance.linear:
         raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")

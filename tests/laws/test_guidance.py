@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import zz
+from tests.store.test_runner import many
 from zz.diffusion.curve import discrete
 from zz.diffusion.guidance import CFG, PAG, SAG, SCFG, SEG, CFGpp, Interval
 from zz.diffusion.guidance.blur import blur
@@ -145,6 +146,14 @@ def test_the_zag_is_plain_guidance_unless_asked(guidance):
 def test_without_scale_it_is_plain_guidance_bitwise(kind):
     for sampler in (Standard(4.0), Zigzag(4.0, 1.5)):
         assert torch.equal(run(kind(scale=0.0, zag=True), sampler), run(CFG(), sampler))
+
+
+def test_equal_pictures_have_equal_cells():
+    for kind in (SEG, PAG, SAG):
+        assert many(guidance=kind(scale=0.0)).resolved().cell == many(guidance=CFG()).resolved().cell
+        assert many(guidance=Interval(kind(scale=0.0))).resolved().guidance == Interval()
+    cells = {many(guidance=g).resolved().cell.key for g in (CFG(), Interval(), Interval(CFG(rescale=0.5)))}
+    assert len(cells) == 3
 
 
 def spoilt(tap, x=X, cond=COND):

@@ -48,3 +48,8 @@ class Guidance(ABC):
     @abstractmethod
     def linear(self) -> bool:
         """Whether the prediction is u + gamma * (c - u), so that scales add up."""
+
+    @property
+    def simplest(self) -> "Guidance":
+        """The simplest guidance that says the same."""
+        return self

@@ -1,6 +1,6 @@
 """Guidance in an interval of noise levels only (Kynkäänniemi et al. 2024, arXiv:2404.07724)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from zz.diffusion.fields import check_number
@@ -52,6 +52,10 @@ class Interval(Guidance):
     @property
     def linear(self):
         return False
+
+    @property
+    def simplest(self):
+        return replace(self, inner=self.inner.simplest)
 
     @property
     def taps(self):  # type: ignore[override]

@@ -67,6 +67,10 @@ class SAG(Guidance):
     def linear(self):
         return self.scale == 0
 
+    @property
+    def simplest(self):
+        return CFG() if self.scale == 0 else self
+
     def _on(self, leg: Leg) -> bool:
         return self.scale != 0 and (self.zag or leg is not Leg.ZAG)
 
