@@ -112,7 +112,7 @@ def test_a_remembered_look_is_one_prediction_of_two_rows():
 
 
 def test_a_guidance_that_is_not_linear_is_refused():
-    check_pair(ImplicitZigzag(), CFG())
+    check_pair(ImplicitZigzag(), CFG(), None)
     for sampler, name in ((ImplicitZigzag(), "implicit_zigzag"), (GuidanceMatched(), "guidance_matched")):
         with pytest.raises(ValueError, match=f"sampler={name}.*linear"):
-            check_pair(sampler, CFG(rescale=0.5))
+            check_pair(sampler, CFG(rescale=0.5), None)

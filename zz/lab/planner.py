@@ -65,8 +65,8 @@ class Job:
         if isinstance(sampler, Reflection) and Leg.STRONG not in model.others:
             sampler = sampler.by_one
         solver = self.solver if sampler.inverts else self.solver.plain
-        job = replace(self, model=model, sampler=sampler, solver=solver.simplest)
-        check_pair(job.sampler, job.guidance)
+        job = replace(self, model=model, sampler=sampler, solver=solver.simplest, guidance=self.guidance.simplest)
+        check_pair(job.sampler, job.guidance, job.model)
         job = replace(job, spacing=job._simplest_spacing())
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)
         for scorer in job.scorers:

@@ -82,6 +82,10 @@ class Networks(Model):
         return any(model.has_weights for model in self._models())
 
     @property
+    def tappable(self) -> bool:  # type: ignore[override]
+        return all(model.tappable for model in self._models())
+
+    @property
     def others(self) -> frozenset[Leg]:
         sides = ((Leg.STRONG, self.strong), (Leg.ZAG, self.weak))
         return frozenset(leg for leg, side in sides if side != SAME)
@@ -151,6 +155,7 @@ class NetworksPipeline(Pipeline):
             Leg.STRONG: (model.strong, opened[model.strong.model or model.own]),
             Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
         }
+        self.tappable = all(pipeline.tappable for pipeline in opened.values())
         self.device, self.curve, self.spacing, self.size = (
             self.own.device,
             self.own.curve,
