@@ -15,6 +15,7 @@ _HOMES = {
     "Zigzag": "zz.diffusion.samplers",
     "EndToEnd": "zz.diffusion.samplers",
     "Resampling": "zz.diffusion.samplers",
+    "FreeInit": "zz.diffusion.samplers",
     "GuidanceMatched": "zz.diffusion.samplers",
     "DDIM": "zz.diffusion.solvers",
     "EulerAncestral": "zz.diffusion.solvers",
@@ -28,6 +29,7 @@ _HOMES = {
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
+    "AnimateDiff": "zz.models.animatediff",
     "AttentionMaps": "zz.models.attention",
 }
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from zz.diffusion.guidance import CFG as CFG
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
+    from zz.diffusion.samplers import FreeInit as FreeInit
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
     from zz.diffusion.samplers import Resampling as Resampling
     from zz.diffusion.samplers import Standard as Standard
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.inversion import invert as invert
+    from zz.models.animatediff import AnimateDiff as AnimateDiff
     from zz.models.attention import AttentionMaps as AttentionMaps
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion

@@ -11,6 +11,7 @@ from rich.markup import escape
 from zz.cli import terminal
 from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
+from zz.lab.clips import check_videos, put_videos, without_video
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
 from zz.lab.results import cell_rows, columns, comparison_rows
@@ -36,6 +37,7 @@ def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = terminal.console()
     asked = request(configs)
+    check_videos(asked.plan.jobs)
     asked.store.check_writable()
     terminal.show_plan(out, asked.plan)
     asked.hooks.on_start(asked.plan)
@@ -54,7 +56,13 @@ def run(configs: Sequence[DictConfig]) -> int:
                     out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
 
                 missing = asked.runner.run(asked.plan.jobs, asked.store, tell, say)
-        return finish(out, asked, missing)
+        code = finish(out, asked, missing)
+        clips = without_video(asked.plan.jobs, asked.store)
+        with terminal.Bar(out, len(clips), "videos") as bar:
+            put_videos(clips, asked.store, bar.add)
+        for folder in dict.fromkeys(asked.store.folder(job.cell) / "videos" for job, _ in clips):
+            out.print(f"videos: {escape(str(folder))}", soft_wrap=True)
+        return code
     except Terminated:
         out.print("terminated; what is made is kept, the same command goes on from there")
         return 143

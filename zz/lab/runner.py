@@ -20,12 +20,12 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zz.diffusion.fields import check_count
 from zz.diffusion.memory import Memory
 from zz.diffusion.trajectory import Meter, Probe, silent
+from zz.lab.clips import picture
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job
 from zz.lab.store import Store, StoreError
@@ -243,8 +243,7 @@ def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str, memory: Mem
     pictures = pipeline.decode(draw_slot(slot, pipeline, meter, memory))
     shared = (memory.predictions - before[0], memory.rows - before[1]) if memory else (0, 0)
     for i in slot.indices:
-        image = Image.fromarray(pictures[i - slot.start].numpy())
-        store.put_image(job.cell, i, image, job.prompts[i], job.seed + i)
+        store.put_image(job.cell, i, picture(pictures[i - slot.start]), job.prompts[i], job.seed + i)
     seconds = time.perf_counter() - start
     return SlotDone(job.cell, slot.indices, seconds, meter.predictions, meter.rows, *shared, device)
 

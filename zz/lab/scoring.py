@@ -1,12 +1,17 @@
 """The scoring pass: adds numbers to pictures that exist, and never makes a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from statistics import fmean
 from typing import NamedTuple
 
+from PIL import Image
+
 from zz.lab.cell import Cell, plain
+from zz.lab.clips import frames
 from zz.lab.planner import Job
 from zz.lab.store import Store, StoreError
-from zz.scorers.base import Scorer
+from zz.scorers.base import Score, Scorer
 
 BATCH = 64
 
@@ -43,18 +48,31 @@ def score(
         name = identity(scorer)
         with scorer.open(device) as score_images:
             for job, indices in work:
-                for start in range(0, len(indices), BATCH):
-                    images = {}
-                    for i in indices[start : start + BATCH]:
+                batch = max(1, BATCH // job.model.frames)
+                for start in range(0, len(indices), batch):
+                    images: dict[int, list[Image.Image]] = {}  # the frames of each; of a picture, itself
+                    for i in indices[start : start + batch]:
                         try:
-                            images[i] = store.image(job.cell, i)
+                            images[i] = frames(store.image(job.cell, i), job.model.frames)
                         except StoreError as error:
                             unreadable.append(str(error))
-                    values = score_images(list(images.values()), [job.prompts[i] for i in images])
+                    values = _values(scorer, score_images, list(images.values()), [job.prompts[i] for i in images])
                     store.put_scores(job.cell, name, _settings(scorer), dict(zip(images, values, strict=True)))
                     made += len(images)
                     tell(len(images))
     return Scored(made, tuple(unreadable))
+
+
+def _values(
+    scorer: Scorer, score_images: Score, clips: Sequence[list[Image.Image]], prompts: Sequence[str]
+) -> list[float]:
+    """One score a clip: its own, or the mean of its frames'. A picture is a clip of one frame."""
+    if scorer.reads_clips:
+        return score_images(clips, prompts)
+    values = iter(
+        score_images([f for clip in clips for f in clip], [p for p, c in zip(prompts, clips, strict=True) for _ in c])
+    )
+    return [fmean(islice(values, len(clip))) for clip in clips]
 
 
 def _settings(scorer: Scorer) -> dict[str, object]:
