@@ -12,6 +12,7 @@ from zz.cli import terminal
 from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
 from zz.lab.clips import check_videos, put_videos, without_video
+from zz.lab.cluster import Share
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
 from zz.lab.results import cell_rows, columns, comparison_rows
@@ -20,6 +21,8 @@ from zz.lab.scoring import score, unscored
 from zz.lab.sheet import contact_sheet
 from zz.lab.store import Store
 from zz.sampling import pair
+
+SHOWN = 10  # failures named one by one
 
 
 class Request(NamedTuple):
@@ -41,27 +44,23 @@ def run(configs: Sequence[DictConfig]) -> int:
     asked.store.check_writable()
     terminal.show_plan(out, asked.plan)
     asked.hooks.on_start(asked.plan)
-    missing, made = asked.plan.images, 0
+    part, missing, made = Share.here(), asked.plan.images, 0
     try:
         if missing:
-            with terminal.Bar(out, missing, "images") as bar:
+            with terminal.Progress(out, asked.plan, part.world) as progress:
 
                 def tell(done: SlotDone) -> None:
                     nonlocal made
                     made += len(done.indices)
-                    bar.slot(done)
+                    progress.slot(done)
                     asked.hooks.on_slot(done)
 
-                def say(text: str) -> None:
-                    out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
-
-                missing = asked.runner.run(asked.plan.jobs, asked.store, tell, say)
-        code = finish(out, asked, missing)
-        clips = without_video(asked.plan.jobs, asked.store)
-        with terminal.Bar(out, len(clips), "videos") as bar:
-            put_videos(clips, asked.store, bar.add)
-        for folder in dict.fromkeys(asked.store.folder(job.cell) / "videos" for job, _ in clips):
-            out.print(f"videos: {escape(str(folder))}", soft_wrap=True)
+                missing = asked.runner.run(asked.plan.jobs, asked.store, tell, progress.say)
+        if part.rank:
+            out.print(f"share {part.rank + 1} of {part.world} is done; the first one scores and shows the tables")
+            return _report_failures(out, asked)
+        code = max(_report_failures(out, asked), finish(out, asked, missing))
+        _make_videos(out, asked)
         return code
     except Terminated:
         out.print("terminated; what is made is kept, the same command goes on from there")
@@ -95,8 +94,8 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     store, jobs = asked.store, merged(asked.jobs)
     todo = unscored(asked.plan.jobs, store)
     with terminal.Bar(out, sum(len(i) for work in todo.values() for _, i in work), "scores") as bar:
-        scored = score(todo, store, "cpu", bar.add)
-    for problem in scored.unreadable:
+        scored = score(todo, store, asked.runner.places()[0], bar.add)
+    for problem in (*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())):
         out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     rows = cell_rows(asked.plan.jobs, store)
     partial = [row for row in rows if row.images < row.job.wanted]
@@ -110,7 +109,33 @@ def finish(out: Console, asked: Request, missing: int) -> int:
             out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
     if missing:
         out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")
-    return 1 if missing or scored.unreadable else 0
+    return 1 if missing or scored.unreadable or scored.crashed else 0
+
+
+def _make_videos(out: Console, asked: Request) -> None:
+    """Of the clips that are there, the videos that are not."""
+    todo = without_video(asked.plan.jobs, asked.store)
+    with terminal.Bar(out, len(todo), "videos") as bar:
+        put_videos(todo, asked.store, bar.add)
+    for folder in dict.fromkeys(asked.store.folder(job.cell) / "videos" for job, _ in todo):
+        out.print(f"videos: {escape(str(folder))}", soft_wrap=True)
+
+
+def _report_failures(out: Console, asked: Request) -> int:
+    """Name the prompts of which no picture came; return the exit code."""
+    failures = [
+        f"{job.cell.key}, prompt {i} {failed['prompt']!r}: {failed['error']}"
+        for job in asked.plan.jobs
+        for i, failed in asked.store.failures(job.cell).items()
+        if i < job.wanted
+    ]
+    for failure in failures[:SHOWN]:
+        out.print(f"[red]failed:[/] {escape(failure)}", soft_wrap=True)
+    if len(failures) > SHOWN:
+        out.print(
+            f"[red]and {len(failures) - SHOWN} more[/]; all are under {escape(str(asked.store.root))}/cells/*/failed"
+        )
+    return 1 if failures else 0
 
 
 def size_of(config: DictConfig) -> tuple[int, int]:
@@ -147,6 +172,7 @@ def _job(config: DictConfig) -> Job:
         prompts=texts,
         wanted=len(texts) if config.limit is None else min(config.limit, len(texts)),
         scorers=tuple(build(config.get("scorers") or {}).values()),
+        config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
     ).resolved()
 
 

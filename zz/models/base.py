@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -104,6 +104,7 @@ class Model(ABC):
     batch_size: int
     frames: int = 1  # more than one: it makes clips,
     fps: int = 8  # which are shown so fast
+    has_weights: ClassVar[bool] = True  # one without is not put on a device
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
