@@ -47,7 +47,7 @@ def run(configs: Sequence[DictConfig]) -> int:
     part, missing, made = Share.here(), asked.plan.images, 0
     try:
         if missing:
-            with terminal.Progress(out, asked.plan, part.world) as progress:
+            with terminal.Progress(out, asked.plan, part) as progress:
 
                 def tell(done: SlotDone) -> None:
                     nonlocal made

@@ -78,8 +78,8 @@ def duration(hours: float) -> str:
 class Bar:
     """One progress bar with a speed and an ETA; a line every tenth of the way where there is no terminal."""
 
-    def __init__(self, out: Console, total: int, what: str) -> None:
-        self.out, self.total, self.what, self.done = out, total, what, 0
+    def __init__(self, out: Console, total: int, what: str, who: str = "") -> None:
+        self.out, self.total, self.what, self.who, self.done = out, total, what, who, 0
         self.progress = rich.progress.Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -110,18 +110,19 @@ class Bar:
         self.progress.update(self.task, advance=n, speed=speed, now=escape(now))
         if not self.out.is_terminal and self.total and self.done * 10 // self.total > before * 10 // self.total:
             left = max(0.0, elapsed / self.done * (self.total - self.done))
-            line = f"{self.done:>6}/{self.total} {self.what}  {speed}  ETA {left:.0f} s  {now}"
+            line = f"{self.who}{self.done:>6}/{self.total} {self.what}  {speed}  ETA {left:.0f} s  {now}"
             self.out.print(escape(line.rstrip()), soft_wrap=True)
 
 
 class Progress(Bar):
     """The bar of a whole sweep, with a second one for the cell under way.
 
-    world: how many shares the work is divided into, of which this is one
+    share: (rank, world) of this process's share of the work
     """
 
-    def __init__(self, out: Console, plan: Plan, world: int = 1) -> None:
-        super().__init__(out, -(-plan.images // world), "images")
+    def __init__(self, out: Console, plan: Plan, share: tuple[int, int] = (0, 1)) -> None:
+        rank, world = share
+        super().__init__(out, -(-plan.images // world), "images", f"[{rank + 1}/{world}] " if world > 1 else "")
         self.title = titles([job.cell for job in plan.jobs])
         self.wanted = {job.cell.key: -(-n // world) for job, n in zip(plan.jobs, plan.missing, strict=True)}
         self.made = dict.fromkeys(self.wanted, 0)
