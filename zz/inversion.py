@@ -16,7 +16,7 @@ from zz.diffusion.solvers import DDIM, Solver
 from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
 from zz.models.base import Model, Pipeline
-from zz.sampling import check_kind, listed_prompts, opening
+from zz.sampling import check_guidance, check_kind, listed_prompts, opening
 
 
 @torch.no_grad()
@@ -73,6 +73,8 @@ def invert(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
+    (guidance or CFG()).check("gamma", gamma)
+    check_guidance(guidance or CFG(), model)
     latents = []
     with opening(model, size, texts, device) as pipeline:
         shape = pipeline.shape(size)

@@ -77,6 +77,7 @@ def sample(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
+    check_pair(sampler or Zigzag(), guidance or CFG(), model)
     if size is None and isinstance(model, Model):
         size = model.size
     opened = opening(model, pair(size) if size is not None else None, texts, device)
@@ -131,7 +132,7 @@ def draw(
     conditions: what `pipeline.encode` gave for the prompts and the negative prompts
     memory:     shared between batches of the same prompts, seeds and settings that differ in the sampler only
     """
-    check_pair(sampler, guidance)
+    check_pair(sampler, guidance, pipeline)
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
@@ -195,11 +196,26 @@ def _listed(seeds: Any) -> list[Any]:
         raise ValueError(f"seeds={seeds!r} must be a list of whole numbers, one a prompt") from None
 
 
-def check_pair(sampler: Sampler, guidance: Guidance) -> None:
-    """Raise ValueError on a sampler that does not go with a guidance."""
-    inner = sampler.inner if isinstance(sampler, FreeInit) else sampler
-    if isinstance(inner, GuidanceMatched) and not guidance.linear:
+def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
+    """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
+    check_guidance(guidance, model)
+    if isinstance(sampler, FreeInit):
+        sampler = sampler.inner
+    for name, value in vars(sampler).items():
+        if name.startswith("gamma") and isinstance(value, int | float):
+            guidance.check(name, value)
+    if isinstance(sampler, GuidanceMatched) and not guidance.linear:
         raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
+
+
+def check_guidance(guidance: Guidance, model: Any) -> None:
+    """Raise ValueError on a model whose attention a guidance cannot reach. model: open or not."""
+    if guidance.taps and isinstance(model, Model | Pipeline) and not model.tappable:
+        what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"
+        raise ValueError(
+            f"guidance={type(guidance).__name__} reaches into a U-Net's self-attention, which {what} has not; "
+            "choose cfg, cfgpp, or a model of Stable Diffusion"
+        )
 
 
 def pair(size: Any) -> tuple[int, int]:

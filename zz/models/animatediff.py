@@ -84,6 +84,8 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
     frames: of a clip; by default 16, as in diffusers, or as many as the adapter was made for
     """
 
+    tappable = False  # guidance that reaches into attention has not been tried on clips
+
     def __init__(
         self, parts: Any, size: tuple[int, int] | None = None, release: bool = False, frames: int | None = None
     ) -> None:

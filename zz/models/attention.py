@@ -16,6 +16,7 @@ from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg, Step
 from zz.models.base import Pipeline
+from zz.models.tapping import untapped
 from zz.models.text_attention import UNET, Columns, Maps, Reading, TextAttention, columns, watched
 
 
@@ -74,7 +75,7 @@ class AttentionMaps(Pipeline):
         self.modules, self.side = found, layers if isinstance(layers, int) else None
         self.steps, self.legs, self._map = steps, legs, size
         self.device, self.curve, self.spacing = pipeline.device, pipeline.curve, pipeline.spacing
-        self.size = pipeline.size
+        self.size, self.tappable = pipeline.size, pipeline.tappable
         self.prompts: list[str] = []  # in the order in which they were encoded
         self._columns: list[Columns] = []  # one a prompt
         self._cond: Any = None  # of the batch under way,
@@ -97,7 +98,7 @@ class AttentionMaps(Pipeline):
         return cond, uncond
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
-        prompted = [branch for branch, cond in enumerate(conds) if cond is self._cond]
+        prompted = [branch for branch, cond in enumerate(conds) if untapped(cond) is self._cond]
         if not prompted:
             predictions, maps = self.pipeline(x, node, *conds), []
         else:

@@ -69,6 +69,7 @@ class Pipeline(ABC):
     curve: Curve  # as in Model.levels
     spacing: Spacing
     size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
+    tappable: bool = False  # as in Model
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -104,6 +105,7 @@ class Model(ABC):
     batch_size: int
     frames: int = 1  # more than one: it makes clips,
     fps: int = 8  # which are shown so fast
+    tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
     has_weights: ClassVar[bool] = True  # one without is not put on a device
 
     @abstractmethod

@@ -19,6 +19,7 @@ class StableDiffusion(Pretrained):
     """Any folder or hub repository that diffusers calls a StableDiffusionPipeline; fields as in `Pretrained`."""
 
     kind: ClassVar[str] = "StableDiffusionPipeline"
+    tappable: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
     without: ClassVar[Mapping[str, Any]] = {
         "safety_checker": None,

@@ -36,6 +36,7 @@ class StableDiffusionXL(Pretrained):
     """
 
     kind: ClassVar[str] = "StableDiffusionXLPipeline"
+    tappable: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = (
         *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
     )

@@ -15,6 +15,7 @@ from zz.diffusion.prediction import Prediction, from_eps, from_v
 from zz.diffusion.schedule import Node
 from zz.diffusion.spacing import from_config
 from zz.models.base import Pipeline
+from zz.models.tapping import tapped, untapped
 
 READ = {"epsilon": from_eps, "v_prediction": from_v}  # by the scheduler's prediction_type
 
@@ -26,6 +27,8 @@ class UNetPipeline(Pipeline):
     size:    drawn where none is asked for; by default what its U-Net was configured for
     release: whether text encoders wait on the CPU while nothing is encoded
     """
+
+    tappable = True
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
         self.parts, self.device, self._release = parts, parts._execution_device, release  # where offloaded parts go
@@ -62,7 +65,8 @@ class UNetPipeline(Pipeline):
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
         rows = torch.cat([x] * len(conds)).to(self.parts.unet.dtype)
         time = torch.tensor(node.time, dtype=torch.float32, device=x.device)
-        said = self._unet(rows, time, conds).to(x.dtype)
+        with tapped(self.parts.unet, conds, (x.shape[-2], x.shape[-1])):
+            said = self._unet(rows, time, [untapped(cond) for cond in conds]).to(x.dtype)
         return tuple(self._read(x, node, one) for one in said.chunk(len(conds)))
 
     @torch.no_grad()

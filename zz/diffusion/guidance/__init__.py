@@ -2,5 +2,11 @@
 
 from zz.diffusion.guidance.base import Denoiser, Guidance, Guided
 from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.guidance.cfgpp import CFGpp
+from zz.diffusion.guidance.interval import Interval
+from zz.diffusion.guidance.pag import PAG
+from zz.diffusion.guidance.sag import SAG
+from zz.diffusion.guidance.scfg import SCFG
+from zz.diffusion.guidance.seg import SEG
 
-__all__ = ["CFG", "Denoiser", "Guidance", "Guided"]
+__all__ = ["CFG", "PAG", "SAG", "SCFG", "SEG", "CFGpp", "Denoiser", "Guidance", "Guided", "Interval"]

@@ -8,13 +8,14 @@ from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
+from zz.diffusion.fields import check_number
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg
 
 
 class Denoiser(Protocol):
-    """A network, seen as a function: one prediction a condition, in one batched pass."""
+    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped` ones."""
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
 
@@ -29,6 +30,11 @@ class Guidance(ABC):
     """A way to make one prediction of several."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
+    taps: ClassVar[bool] = False  # whether it gives the network conditions that are `Tapped`
+
+    def check(self, name: str, gamma: float) -> None:
+        """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""
+        check_number(name, gamma)
 
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:
@@ -42,3 +48,8 @@ class Guidance(ABC):
     @abstractmethod
     def linear(self) -> bool:
         """Whether the prediction is u + gamma * (c - u), so that scales add up."""
+
+    @property
+    def simplest(self) -> "Guidance":
+        """The simplest guidance that says the same."""
+        return self
