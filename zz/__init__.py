@@ -15,6 +15,7 @@ _HOMES = {
     "Zigzag": "zz.diffusion.samplers",
     "EndToEnd": "zz.diffusion.samplers",
     "Resampling": "zz.diffusion.samplers",
+    "FreeInit": "zz.diffusion.samplers",
     "GuidanceMatched": "zz.diffusion.samplers",
     "ImplicitZigzag": "zz.diffusion.samplers",
     "FixedPoint": "zz.diffusion.samplers",
@@ -42,6 +43,7 @@ _HOMES = {
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
+    "AnimateDiff": "zz.models.animatediff",
     "AttentionMaps": "zz.models.attention",
 }
 
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
     from zz.diffusion.samplers import FixedPoint as FixedPoint
+    from zz.diffusion.samplers import FreeInit as FreeInit
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
     from zz.diffusion.samplers import ImplicitZigzag as ImplicitZigzag
     from zz.diffusion.samplers import Reflection as Reflection
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.inversion import invert as invert
+    from zz.models.animatediff import AnimateDiff as AnimateDiff
     from zz.models.attention import AttentionMaps as AttentionMaps
     from zz.models.mixture import Mixture as Mixture
     from zz.models.networks import Network as Network

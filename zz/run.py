@@ -13,6 +13,7 @@ from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
 from zz.diffusion.samplers.budget import fit
 from zz.diffusion.trajectory import Leg
+from zz.lab.clips import check_videos, put_videos, without_video
 from zz.lab.cluster import Share
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
@@ -43,6 +44,7 @@ def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = terminal.console()
     asked = request(configs)
+    check_videos(asked.plan.jobs)
     asked.store.check_writable()
     terminal.show_plan(out, asked.plan)
     asked.hooks.on_start(asked.plan)
@@ -61,7 +63,9 @@ def run(configs: Sequence[DictConfig]) -> int:
         if part.rank:
             out.print(f"share {part.rank + 1} of {part.world} is done; the first one scores and shows the tables")
             return _report_failures(out, asked)
-        return max(_report_failures(out, asked), finish(out, asked, missing))
+        code = max(_report_failures(out, asked), finish(out, asked, missing))
+        _make_videos(out, asked)
+        return code
     except Terminated:
         out.print("terminated; what is made is kept, the same command goes on from there")
         return 143
@@ -110,6 +114,15 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     if missing:
         out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")
     return 1 if missing or scored.unreadable or scored.crashed else 0
+
+
+def _make_videos(out: Console, asked: Request) -> None:
+    """Of the clips that are there, the videos that are not."""
+    todo = without_video(asked.plan.jobs, asked.store)
+    with terminal.Bar(out, len(todo), "videos") as bar:
+        put_videos(todo, asked.store, bar.add)
+    for folder in dict.fromkeys(asked.store.folder(job.cell) / "videos" for job, _ in todo):
+        out.print(f"videos: {escape(str(folder))}", soft_wrap=True)
 
 
 def _report_failures(out: Console, asked: Request) -> int:

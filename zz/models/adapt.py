@@ -9,7 +9,11 @@ import torch
 
 from zz.models.base import Pipeline
 
-HOMES = {"StableDiffusionPipeline": "zz.models.sd", "StableDiffusionXLPipeline": "zz.models.sdxl"}  # by diffusers' name
+HOMES = {  # by diffusers' name
+    "StableDiffusionPipeline": "zz.models.sd",
+    "StableDiffusionXLPipeline": "zz.models.sdxl",
+    "AnimateDiffPipeline": "zz.models.animatediff",
+}
 
 
 @contextmanager

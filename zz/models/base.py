@@ -75,7 +75,7 @@ class Pipeline(ABC):
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """The latent's shape (C, h, w) for a picture of (height, width) pixels. Raises ValueError on a bad size."""
+        """The latent's shape, (C, h, w) or (C, F, h, w), for (height, width) pixels. Raises ValueError on bad sizes."""
 
     @abstractmethod
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
@@ -91,7 +91,7 @@ class Pipeline(ABC):
 
     @abstractmethod
     def decode(self, x: Tensor) -> Tensor:
-        """Latents (B, C, h, w) to pictures (B, H, W, 3), uint8, on the CPU."""
+        """Latents (B, C, h, w) to pictures (B, H, W, 3), or (B, C, F, h, w) to clips (B, F, H, W, 3); uint8, CPU."""
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """Pictures (B, H, W, 3), uint8, to clean latents (B, C, h, w), float32. Raises ValueError where it cannot."""
@@ -109,6 +109,8 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
+    frames: int = 1  # more than one: it makes clips,
+    fps: int = 8  # which are shown so fast
     tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
     has_weights: ClassVar[bool] = True  # one without is not put on a device
 

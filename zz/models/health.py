@@ -34,7 +34,8 @@ def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mappi
 
 def _packages(model: Pretrained) -> Check:
     found, absent = [], []
-    for name in ("diffusers", "transformers", *(["accelerate"] if model.savings.offload else [])):
+    extra = ["accelerate"] * model.savings.offload + ["av"] * (model.frames > 1)  # PyAV writes videos
+    for name in ("diffusers", "transformers", *extra):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
@@ -139,7 +140,7 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
     try:
         if not all(source.place for source in found):
             raise ValueError
-        scheduler, *_ = (model._config(part) for part in ("scheduler", "unet", "vae"))
+        scheduler, *_ = (model._config(part) for part in ("scheduler", *model.classes))
     except ValueError:
         return Check("facts", "unknown", "not known before its configurations are here")
     try:

@@ -55,6 +55,11 @@ class Pretrained(Model):
     kind: ClassVar[str]
     parts: ClassVar[tuple[str, ...]]  # whatever else a folder holds moves no number
     without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
+    becomes: ClassVar[str | None] = None  # the pipeline that it is opened as; None: `kind`
+    classes: ClassVar[Mapping[str, str]] = {
+        "unet": "UNet2DConditionModel",
+        "vae": "AutoencoderKL",
+    }  # that a field names
 
     pretrained: str
     revision: str | None = None
@@ -83,7 +88,7 @@ class Pretrained(Model):
         return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
 
     def source(self) -> Mapping[str, Any]:
-        places = {part: self._where(part)[0] for part in ("unet", "vae") if getattr(self, part)}
+        places = {part: self._where(part)[0] for part in self.classes if getattr(self, part)}
         home = self._home()
         return {"pretrained": home.repo or home.name, "commit": home.commit} | {
             part: f"{place.repo}@{place.commit}" if place.repo else place.name for part, place in places.items()
@@ -154,15 +159,16 @@ class Pretrained(Model):
         import diffusers
 
         home, folders = self._home(), self._folders()
-        classes: dict[str, Any] = {"unet": diffusers.UNet2DConditionModel, "vae": diffusers.AutoencoderKL}
-        given = {part: name for part in classes if (name := getattr(self, part))}
+        given = {part: name for part in self.classes if (name := getattr(self, part))}
         at, loaded = "", {}
         try:
             for part, name in given.items():
                 at, variant = f"model.{part}={name}", self._held([folders[part]])
-                loaded[part] = classes[part].from_pretrained(folders[part], variant=variant, dtype=dtype)
+                loaded[part] = getattr(diffusers, self.classes[part]).from_pretrained(
+                    folders[part], variant=variant, dtype=dtype
+                )
             at, variant = f"model.pretrained={home.name}", self._held(f for p, f in folders.items() if p not in given)
-            whole = getattr(diffusers, self.kind)
+            whole = getattr(diffusers, self.becomes or self.kind)
             return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.without, **loaded)
         except Exception as error:  # whatever the loaders of its parts raise
             said = str(error).split("\n")[0]
@@ -175,7 +181,7 @@ class Pretrained(Model):
 
     def _where(self, part: str) -> tuple[Place, str]:
         """The place that a part comes from, and its folder in it."""
-        given = {"unet": self.unet, "vae": self.vae}.get(part)
+        given = getattr(self, part) if part in self.classes else None
         if given is None:
             return self._home(), part
         place = find(f"model.{part}", given, (f"{part}/config.json", "config.json"))

@@ -36,7 +36,7 @@ class Sampler(ABC):
     def sample(
         self, denoise: Guided, x_T: Tensor, schedule: Schedule, solver: Solver, noise: Noise, probe: Probe = silent
     ) -> Tensor:
-        """Carry `x_T` (B, C, H, W) from node 0 to node T; return x_0, same shape and dtype."""
+        """Carry `x_T` (B, C, H, W) or (B, C, F, H, W) from node 0 to node T; return x_0, same shape and dtype."""
 
     @abstractmethod
     def nfe(self, T: int) -> int:
