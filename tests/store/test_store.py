@@ -149,11 +149,13 @@ def test_a_killed_writer_leaves_no_half_picture(store_path):
     for wait in (0.05, 0.11, 0.23):
         writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
         writer.stdout.readline()
+        store = Store(store_path)
+        while not store.images(CELL) and writer.poll() is None:
+            time.sleep(0.01)  # on a busy machine the first picture takes its time
         time.sleep(wait)
         writer.kill()
         writer.wait()
         writer.stdout.close()
-        store = Store(store_path)
         there = store.images(CELL)
         assert there and store.missing(CELL, there).indices == []
         for i in there:
