@@ -63,12 +63,15 @@ def sample(sampler, solver=None, **fields):
     return zz.sample(zz.Mixture(), PROMPTS, sampler=sampler, solver=solver, **more)
 
 
-@pytest.mark.parametrize("inner", [zz.Standard(2.0), zz.Zigzag(2.0, 0.0), zz.Resampling(2.0), zz.EndToEnd(2.0)])
+@pytest.mark.parametrize("inner", [zz.Standard(2.0), zz.Zigzag(2.0, 0.0), zz.Resampling(2.0), zz.GuidanceMatched(2.0)])
 def test_one_iteration_is_the_inner_sampler(inner):
     one = zz.FreeInit(inner, 1)
     assert one.resolve(T) == inner.resolve(T)
     assert torch.equal(sample(one, zz.EulerAncestral()), sample(inner, zz.EulerAncestral()))
-    assert zz.FreeInit(inner, 3).nfe(T) == 3 * inner.nfe(T)
+    thrice = zz.FreeInit(inner, 3)
+    assert thrice.nfe(T) == 3 * inner.nfe(T)
+    told = ("gamma1", "inverts", "linear", "legs")  # what others want to know of a sampler
+    assert all(getattr(thrice, name) == getattr(inner, name) for name in told)
     assert zz.FreeInit(zz.Zigzag(2.0, lambda_=0), 3).resolve(T) == zz.FreeInit(zz.Standard(2.0), 3)
 
 

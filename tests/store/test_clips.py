@@ -61,7 +61,8 @@ def test_equal_frames_are_equal_videos_that_play(size):
     ramp = np.linspace(0, 200, size[0] * size[1]).reshape(size)
     clip = [Image.fromarray(np.stack([ramp + 10 * i] * 3, -1).astype(np.uint8)) for i in range(4)]
     content = video(clip, 5)
-    assert content == video([f.copy() for f in clip], 5) and content != video(clip[::-1], 5)
+    assert {video([f.copy() for f in clip], 5) for _ in range(30)} == {content}  # with its assembly x264 gives several
+    assert content != video(clip[::-1], 5)
     with av.open(io.BytesIO(content)) as container:
         assert container.streams.video[0].average_rate == 5
         shown = [f.to_ndarray(format="rgb24")[: size[0], : size[1]] for f in container.decode(video=0)]

@@ -45,8 +45,12 @@ class FreeInit(Sampler):
         check_count("order", self.order, 1)
         for name in ("spatial", "temporal"):
             check_number(name, getattr(self, name), 1e-3, 1)
-        for name in ("gamma1", "inverts"):
+        for name in ("gamma1", "inverts", "linear"):
             object.__setattr__(self, name, getattr(self.inner, name))
+
+    @property
+    def legs(self):
+        return self.inner.legs
 
     def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
         first = schedule.nodes[0]
