@@ -21,6 +21,7 @@ _HOMES = {
     "DPMpp2M": "zz.diffusion.solvers",
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
+    "Embedded": "zz.diffusion.guidance",
     "AYS": "zz.diffusion.ays",
     "Karras": "zz.diffusion.karras",
     "Reflections": "zz.diffusion.theorems",
@@ -28,12 +29,16 @@ _HOMES = {
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
+    "HunyuanDiT": "zz.models.hunyuan_dit",
+    "StableDiffusion3": "zz.models.sd3",
+    "Flux": "zz.models.flux",
     "AttentionMaps": "zz.models.attention",
 }
 
 if TYPE_CHECKING:
     from zz.diffusion.ays import AYS as AYS
     from zz.diffusion.guidance import CFG as CFG
+    from zz.diffusion.guidance import Embedded as Embedded
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
@@ -47,8 +52,11 @@ if TYPE_CHECKING:
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.inversion import invert as invert
     from zz.models.attention import AttentionMaps as AttentionMaps
+    from zz.models.flux import Flux as Flux
+    from zz.models.hunyuan_dit import HunyuanDiT as HunyuanDiT
     from zz.models.mixture import Mixture as Mixture
     from zz.models.sd import StableDiffusion as StableDiffusion
+    from zz.models.sd3 import StableDiffusion3 as StableDiffusion3
     from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL
     from zz.models.shapes import shapes as shapes
     from zz.sampling import sample as sample

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from huggingface_hub import constants
 
 from zz.models.base import Check
+from zz.models.latent import prediction_type
 from zz.models.sources import Source, command, sources
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
     try:
         if not all(source.place for source in found):
             raise ValueError
-        scheduler, *_ = (model._config(part) for part in ("scheduler", "unet", "vae"))
+        scheduler, *_ = (model._config(part) for part in ("scheduler", *model.classes))
     except ValueError:
         return Check("facts", "unknown", "not known before its configurations are here")
     try:
@@ -149,5 +150,5 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
     folders = [folder for source in found for folder in source.folders.values()]
     if model.variant and all(source.whole for source in found) and not model._held(folders):
         return Check("facts", "missing", f"no weights of model.variant={model.variant}", "choose null")
-    said = scheduler.get("prediction_type", "epsilon")
-    return Check("facts", "ok", f"{model.kind}, prediction_type={said}, {size[0]}x{size[1]} pixels")
+    said = f"prediction_type={prediction_type(scheduler)}"
+    return Check("facts", "ok", f"{model.kind}, {said}, {size[0]}x{size[1]} pixels")

@@ -10,27 +10,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zz.models.pretrained import Pretrained
-from zz.models.unet import UNetPipeline
-
-
-@dataclass(frozen=True)
-class StableDiffusion(Pretrained):
-    """Any folder or hub repository that diffusers calls a StableDiffusionPipeline; fields as in `Pretrained`."""
-
-    kind: ClassVar[str] = "StableDiffusionPipeline"
-    parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-    without: ClassVar[Mapping[str, Any]] = {
-        "safety_checker": None,
-        "requires_safety_checker": False,
-        "feature_extractor": None,
-        "image_encoder": None,
-    }
-
-    name: str = "sd"
-
-    def _opened(self, loaded: Any) -> "StableDiffusionPipeline":
-        return StableDiffusionPipeline(loaded, self.size, self.savings.release)
+from zz.models.latent import LatentPipeline
+from zz.models.unet import UNetModel, UNetPipeline
 
 
 class StableDiffusionPipeline(UNetPipeline):
@@ -40,8 +21,25 @@ class StableDiffusionPipeline(UNetPipeline):
         negatives = [text or "" for text in negative_prompts]
         return self.parts.encode_prompt(prompts, self.device, 1, True, negative_prompt=negatives)
 
-    def _unet(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
         return self.parts.unet(rows, time, encoder_hidden_states=torch.cat(list(conds)), return_dict=False)[0]
+
+
+@dataclass(frozen=True)
+class StableDiffusion(UNetModel):
+    """Any folder or hub repository that diffusers calls a StableDiffusionPipeline; fields as in `UNetModel`."""
+
+    kind: ClassVar[str] = "StableDiffusionPipeline"
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline
+    parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+    without: ClassVar[Mapping[str, Any]] = {
+        "safety_checker": None,
+        "requires_safety_checker": False,
+        "feature_extractor": None,
+        "image_encoder": None,
+    }
+
+    name: str = "sd"
 
 
 __all__ = ["StableDiffusion", "StableDiffusionPipeline"]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Source(NamedTuple):
     """A folder or repository that some of a model's parts come from.
 
-    field:   of the model: pretrained, unet or vae; `name` is what that says
+    field:   of the model: pretrained, unet, vae ...; `name` is what that says
     place:   where it is; None, and `why`, if it is not to be had
     folders: where each part lies, as far as it is here
     lacks:   what each part lacks, in words; "" if nothing
@@ -47,7 +47,7 @@ class Source(NamedTuple):
 
 def sources(model: Pretrained) -> list[Source]:
     """Of the model itself, and of each part that stands in for its own."""
-    return [_source(model, field) for field in ("pretrained", "unet", "vae") if getattr(model, field)]
+    return [_source(model, field) for field in ("pretrained", *model.classes) if getattr(model, field)]
 
 
 def command(model: Pretrained, source: Source) -> str:
@@ -68,8 +68,8 @@ def command(model: Pretrained, source: Source) -> str:
 
 
 def _source(model: Pretrained, field: str) -> Source:
-    given, name = [part for part in ("unet", "vae") if getattr(model, part)], getattr(model, field)
-    parts = [field] if field in given else [part for part in model.parts if part not in given]
+    given, name = [part for part in model.classes if getattr(model, part)], getattr(model, field)
+    parts = [field] if field in given else [part for part in model.kept if part not in given]
     try:
         place, inside = model._where(field)
     except ValueError as error:

@@ -4,7 +4,7 @@ One scale everywhere: gamma = 0 is unconditional, gamma = 1 conditional, above 1
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -13,8 +13,18 @@ from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg
 
 
+class Told(NamedTuple):
+    """A condition, and the guidance scale that the network itself is to be told with it."""
+
+    cond: Any
+    gamma: float
+
+
 class Denoiser(Protocol):
-    """A network, seen as a function: one prediction a condition, in one batched pass."""
+    """A network, seen as a function: one prediction a condition, in one batched pass.
+
+    One with embedded guidance also takes a condition as `Told`.
+    """
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
 
@@ -29,6 +39,7 @@ class Guidance(ABC):
     """A way to make one prediction of several."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
+    embedded: ClassVar[bool] = False  # whether the network itself is told gamma; few can be
 
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:
