@@ -16,7 +16,7 @@ from zz.diffusion.solvers import DDIM, Solver
 from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
 from zz.models.base import Model, Pipeline
-from zz.sampling import check_kind, listed_prompts, opening
+from zz.sampling import check_guidance, check_kind, listed_prompts, opening
 
 
 @torch.no_grad()
@@ -76,7 +76,8 @@ def invert(
     latents = []
     with opening(model, size, texts, device) as pipeline:
         shape = pipeline.shape(size)
-        nodes = (schedule or Own()).bind(pipeline.spacing).schedule(pipeline.curve, steps)
+        check_guidance(guidance or CFG(), pipeline, [negative_prompt])
+        nodes = (schedule or Own()).bind(pipeline.spacing).sized(size).schedule(pipeline.curve, steps)
         for chosen in torch.arange(B).split(batch_size or B):
             cond, uncond = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
             guided = (guidance or CFG()).bind(pipeline, cond, uncond)

@@ -79,6 +79,8 @@ def sample(
     check_kind("schedule", schedule, Spacing)
     if size is None and isinstance(model, Model):
         size = model.size
+    if isinstance(model, Model):
+        check_guidance(guidance or CFG(), model, negatives)
     opened = opening(model, pair(size) if size is not None else None, texts, device)
     width = batch_size or len(texts)
     latents: list[Tensor] = []
@@ -133,16 +135,18 @@ def draw(
     memory: shared between batches of the same prompts, seeds and settings that differ in the sampler only
     """
     check_pair(sampler, guidance)
+    check_guidance(guidance, pipeline, negative_prompts)
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
     cond, uncond = pipeline.encode(prompts, negative_prompts)
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     guided = guidance.bind(pipeline, cond, uncond)
+    nodes = spacing.bind(pipeline.spacing)
     return sampler.sample(
         guided if memory is None else memory.of(guided),
         start.to(pipeline.device),
-        spacing.bind(pipeline.spacing).schedule(pipeline.curve, steps),
+        (nodes if size is None else nodes.sized(size)).schedule(pipeline.curve, steps),
         solver,
         KeyedNoise(tuple(seeds), tuple(shape)),
         probe,
@@ -195,6 +199,19 @@ def check_pair(sampler: Sampler, guidance: Guidance) -> None:
     """Raise ValueError on a sampler that does not go with a guidance."""
     if isinstance(sampler, GuidanceMatched) and not guidance.linear:
         raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
+
+
+def check_guidance(guidance: Guidance, model: Model | Pipeline, negative_prompts: Sequence[str | None]) -> None:
+    """Raise ValueError on a guidance that a model's network cannot be given, or that a negative prompt is lost on."""
+    if not guidance.embedded:
+        return
+    if not model.embeds_guidance:
+        raise ValueError(
+            "guidance=embedded tells the network gamma, which this model's was not made to be told (FLUX.1-dev's is); "
+            "choose guidance=cfg"
+        )
+    if any(negative is not None for negative in negative_prompts):
+        raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
 
 
 def pair(size: Any) -> tuple[int, int]:

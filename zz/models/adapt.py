@@ -9,7 +9,13 @@ import torch
 
 from zz.models.base import Pipeline
 
-HOMES = {"StableDiffusionPipeline": "zz.models.sd", "StableDiffusionXLPipeline": "zz.models.sdxl"}  # by diffusers' name
+HOMES = {  # by diffusers' name
+    "StableDiffusionPipeline": "zz.models.sd",
+    "StableDiffusionXLPipeline": "zz.models.sdxl",
+    "HunyuanDiTPipeline": "zz.models.hunyuan_dit",
+    "StableDiffusion3Pipeline": "zz.models.sd3",
+    "FluxPipeline": "zz.models.flux",
+}
 
 
 @contextmanager

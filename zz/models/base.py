@@ -69,6 +69,7 @@ class Pipeline(ABC):
     curve: Curve  # as in Model.levels
     spacing: Spacing
     size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
+    embeds_guidance: bool = False  # whether its network can itself be told a guidance scale
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -102,6 +103,7 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
+    embeds_guidance: bool = False  # as in Pipeline
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:

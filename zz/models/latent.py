@@ -92,7 +92,9 @@ class LatentPipeline(Pipeline):
         """What a network predicts by its scheduler's config. Raises ValueError on one that is not of its kind."""
         name, said = str(config.get("_class_name")), prediction_type(config)
         if FLOW in cls.predicts and said != FLOW:
-            raise ValueError(f"{who} has a {name}; a rectified-flow schedule is needed: FlowMatchEulerDiscreteScheduler")
+            raise ValueError(
+                f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's"
+            )
         if FLOW not in cls.predicts and (said == FLOW or "sigma_data" in config):
             raise ValueError(f"{who} has a {name}; a discrete noise schedule is needed, such as DDIMScheduler's")
         if said not in cls.predicts:

@@ -218,4 +218,12 @@ class Pretrained(Model):
         )
 
 
-__all__ = ["Pretrained", "Savings"]
+def two_sides(name: str, value: Any) -> tuple[int, int]:
+    """A field's (height, width). Raises ValueError on anything else."""
+    both = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
+        raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")
+    return both
+
+
+__all__ = ["Pretrained", "Savings", "two_sides"]

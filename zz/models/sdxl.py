@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zz.models.latent import LatentPipeline, Text
+from zz.models.pretrained import two_sides
 from zz.models.unet import UNetModel, UNetPipeline
 
 
@@ -99,10 +100,7 @@ class StableDiffusionXL(UNetModel):
         super().__post_init__()
         for name in ("original_size", "crop", "target_size"):
             if (value := getattr(self, name)) is not None:
-                both = tuple(value) if isinstance(value, list | tuple) else ()
-                if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
-                    raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")
-                object.__setattr__(self, name, both)
+                object.__setattr__(self, name, two_sides(name, value))
 
     def identity(self) -> Mapping[str, Any]:
         zeros = self._home().read("model_index.json").get("force_zeros_for_empty_prompt", True)

@@ -11,8 +11,8 @@ class Embedded(Guidance):
     """One network row with the prompt, which is told gamma. There is no unconditional branch and no negative prompt.
 
     gamma1 and gamma2 are then what the network is told in zig and zag. It learned what classifier-free guidance says at
-    each scale, so that the zag with a smaller gamma2 is still a weaker prompt. But 0 is not unconditional, it is a scale
-    like any other, as far as the network was trained on it; and predictions are not linear in gamma.
+    each scale, so that a zag told a smaller gamma2 still follows the prompt less. But 0 is not unconditional: it is a
+    scale like any other, as far as the network was trained on it; and predictions are not linear in gamma.
     """
 
     version: ClassVar[int] = 1
