@@ -189,7 +189,7 @@ def sd3_transformer(seed=0, **more):
         "caption_projection_dim": 16,
         "joint_attention_dim": 48,
         "pooled_projection_dim": 40,
-        "pos_embed_max_size": 8,
+        "pos_embed_max_size": 64,
     }
     return diffusers.SD3Transformer2DModel(**settings | more)
 
