@@ -27,6 +27,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("lab/cell.py", set()),
     ("lab/store.py", {"PIL", "zz.lab.cell"}),
     ("lab/stats.py", {"numpy", "scipy"}),
+    ("lab/worker.py", {"torch", "PIL", "lightning", "zz.diffusion", "zz.lab", "zz.models.base", "zz.sampling"}),
     ("lab", {"torch", "PIL", "zz.diffusion", "zz.models.base", "zz.scorers.base", "zz.sampling"}),
     ("cli", {"hydra", "omegaconf", "rich", "zz.lab", "zz.models.base"}),
     ("__init__.py", {"zz"}),

@@ -11,6 +11,7 @@ from rich.markup import escape
 from zz.cli import terminal
 from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
+from zz.lab.cluster import Share
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
 from zz.lab.results import cell_rows, columns, comparison_rows
@@ -19,6 +20,8 @@ from zz.lab.scoring import score, unscored
 from zz.lab.sheet import contact_sheet
 from zz.lab.store import Store
 from zz.sampling import pair
+
+SHOWN = 10  # failures named one by one
 
 
 class Request(NamedTuple):
@@ -39,22 +42,22 @@ def run(configs: Sequence[DictConfig]) -> int:
     asked.store.check_writable()
     terminal.show_plan(out, asked.plan)
     asked.hooks.on_start(asked.plan)
-    missing, made = asked.plan.images, 0
+    part, missing, made = Share.here(), asked.plan.images, 0
     try:
         if missing:
-            with terminal.Bar(out, missing, "images") as bar:
+            with terminal.Progress(out, asked.plan, part) as progress:
 
                 def tell(done: SlotDone) -> None:
                     nonlocal made
                     made += len(done.indices)
-                    bar.slot(done)
+                    progress.slot(done)
                     asked.hooks.on_slot(done)
 
-                def say(text: str) -> None:
-                    out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
-
-                missing = asked.runner.run(asked.plan.jobs, asked.store, tell, say)
-        return finish(out, asked, missing)
+                missing = asked.runner.run(asked.plan.jobs, asked.store, tell, progress.say)
+        if part.rank:
+            out.print(f"share {part.rank + 1} of {part.world} is done; the first one scores and shows the tables")
+            return _report_failures(out, asked)
+        return max(_report_failures(out, asked), finish(out, asked, missing))
     except Terminated:
         out.print("terminated; what is made is kept, the same command goes on from there")
         return 143
@@ -87,8 +90,8 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     store, jobs = asked.store, merged(asked.jobs)
     todo = unscored(asked.plan.jobs, store)
     with terminal.Bar(out, sum(len(i) for work in todo.values() for _, i in work), "scores") as bar:
-        scored = score(todo, store, "cpu", bar.add)
-    for problem in scored.unreadable:
+        scored = score(todo, store, asked.runner.places()[0], bar.add)
+    for problem in (*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())):
         out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     rows = cell_rows(asked.plan.jobs, store)
     partial = [row for row in rows if row.images < row.job.wanted]
@@ -102,7 +105,24 @@ def finish(out: Console, asked: Request, missing: int) -> int:
             out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
     if missing:
         out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")
-    return 1 if missing or scored.unreadable else 0
+    return 1 if missing or scored.unreadable or scored.crashed else 0
+
+
+def _report_failures(out: Console, asked: Request) -> int:
+    """Name the prompts of which no picture came; return the exit code."""
+    failures = [
+        f"{job.cell.key}, prompt {i} {failed['prompt']!r}: {failed['error']}"
+        for job in asked.plan.jobs
+        for i, failed in asked.store.failures(job.cell).items()
+        if i < job.wanted
+    ]
+    for failure in failures[:SHOWN]:
+        out.print(f"[red]failed:[/] {escape(failure)}", soft_wrap=True)
+    if len(failures) > SHOWN:
+        out.print(
+            f"[red]and {len(failures) - SHOWN} more[/]; all are under {escape(str(asked.store.root))}/cells/*/failed"
+        )
+    return 1 if failures else 0
 
 
 def size_of(config: DictConfig) -> tuple[int, int]:
@@ -139,6 +159,7 @@ def _job(config: DictConfig) -> Job:
         prompts=texts,
         wanted=len(texts) if config.limit is None else min(config.limit, len(texts)),
         scorers=tuple(build(config.get("scorers") or {}).values()),
+        config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
     ).resolved()
 
 

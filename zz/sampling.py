@@ -86,6 +86,7 @@ def sample(
     latents: list[Tensor] = []
     images: list[Image.Image] = []
     with opened as pipeline:
+        check_guidance(guidance or CFG(), pipeline, negatives)
         if size is None and initial_latents is None:
             size = pipeline.size
             if size is None:
@@ -94,9 +95,8 @@ def sample(
             part = slice(start, start + width)
             x = draw(
                 pipeline,
-                texts[part],
+                pipeline.encode(texts[part], negatives[part]),
                 chosen[part],
-                negatives[part],
                 sampler=sampler or Zigzag(),
                 solver=solver or DDIM(),
                 guidance=guidance or CFG(),
@@ -116,9 +116,8 @@ def sample(
 @torch.no_grad()
 def draw(
     pipeline: Pipeline,
-    prompts: Sequence[str],
+    conditions: tuple[Any, Any],
     seeds: Sequence[int],
-    negative_prompts: Sequence[str | None],
     *,
     sampler: Sampler,
     solver: Solver,
@@ -130,16 +129,16 @@ def draw(
     probe: Probe = silent,
     memory: Memory | None = None,
 ) -> Tensor:
-    """One batch, from noise to latents (B, C, h, w): encode, noise, sample.
+    """One batch, from noise to latents (B, C, h, w).
 
-    memory: shared between batches of the same prompts, seeds and settings that differ in the sampler only
+    conditions: what `pipeline.encode` gave for the prompts and the negative prompts
+    memory:     shared between batches of the same prompts, seeds and settings that differ in the sampler only
     """
     check_pair(sampler, guidance)
-    check_guidance(guidance, pipeline, negative_prompts)
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
-    cond, uncond = pipeline.encode(prompts, negative_prompts)
+    cond, uncond = conditions
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     guided = guidance.bind(pipeline, cond, uncond)
     nodes = spacing.bind(pipeline.spacing)

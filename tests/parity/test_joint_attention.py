@@ -1,4 +1,4 @@
-"""Attention to the text in Hunyuan-DiT, Stable Diffusion 3 and FLUX: where it stands, and that reading changes no bit."""
+"""Attention to the text in Hunyuan-DiT, Stable Diffusion 3 and FLUX: where it stands; reading it changes no bit."""
 
 import dataclasses
 import re

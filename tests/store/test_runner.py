@@ -192,12 +192,12 @@ def test_scores_are_a_pass_of_their_own(store_path):
     run(store, one)
     before = files(store, one.cell)
     heard = []
-    assert score(unscored([one], store), store, "cpu", heard.append) == (len(PROMPTS), ())
+    assert score(unscored([one], store), store, "cpu", heard.append) == (len(PROMPTS), (), {})
     assert sum(heard) == len(PROMPTS)
     assert unscored([one], store) == {}
     assert [len(work) for work in unscored([many(scorers=(LogOdds(std=0.3),))], store).values()] == [1]
     store.image_path(one.cell, 2).write_bytes(b"broken")
     other = many(scorers=(LogOdds(std=0.3),))
-    made, unreadable = score(unscored([other], store), store, "cpu", heard.append)
+    made, unreadable, _ = score(unscored([other], store), store, "cpu", heard.append)
     assert made == len(PROMPTS) - 1 and "000002.png" in unreadable[0]
     assert {i: h for i, h in files(store, one.cell).items() if i != 2} == {i: h for i, h in before.items() if i != 2}

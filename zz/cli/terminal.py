@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
+import rich.progress
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from zz.lab.cell import titles
@@ -75,11 +76,11 @@ def duration(hours: float) -> str:
 
 
 class Bar:
-    """One progress bar with images/s and ETA; a line every tenth of the way where there is no terminal."""
+    """One progress bar with a speed and an ETA; a line every tenth of the way where there is no terminal."""
 
-    def __init__(self, out: Console, total: int, what: str) -> None:
-        self.out, self.total, self.what, self.done = out, total, what, 0
-        self.progress = Progress(
+    def __init__(self, out: Console, total: int, what: str, who: str = "") -> None:
+        self.out, self.total, self.what, self.who, self.done = out, total, what, who, 0
+        self.progress = rich.progress.Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -93,29 +94,58 @@ class Bar:
         )
         self.task = self.progress.add_task(what, total=total, speed="", now="")
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> Self:
         self.progress.start()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
 
-    def add(self, n: int, now: str = "") -> None:
-        """`n` more are done."""
+    def add(self, n: int, more: str = "", now: str = "") -> None:
+        """`n` more are done. `more` stands beside the speed, `now` at the end of the line."""
         before, self.done = self.done, self.done + n
         task = self.progress.tasks[0]
-        speed = f"{task.speed:.1f} {self.what}/s" if task.speed else ""
-        self.progress.update(self.task, advance=n, speed=speed, now=now)
-        if not self.out.is_terminal and self.done * 10 // self.total > before * 10 // self.total:
-            elapsed = task.elapsed or math.inf
-            left = elapsed / self.done * (self.total - self.done)
-            self.out.print(
-                f"{self.done:>6}/{self.total} {self.what}  {self.done / elapsed:.1f} {self.what}/s  ETA {left:.0f} s"
-            )
+        elapsed = task.elapsed or math.inf
+        speed = f"{self.done / elapsed:.1f} {self.what}/s{more}"
+        self.progress.update(self.task, advance=n, speed=speed, now=escape(now))
+        if not self.out.is_terminal and self.total and self.done * 10 // self.total > before * 10 // self.total:
+            left = max(0.0, elapsed / self.done * (self.total - self.done))
+            line = f"{self.who}{self.done:>6}/{self.total} {self.what}  {speed}  ETA {left:.0f} s  {now}"
+            self.out.print(escape(line.rstrip()), soft_wrap=True)
+
+
+class Progress(Bar):
+    """The bar of a whole sweep, with a second one for the cell under way.
+
+    share: (rank, world) of this process's share of the work
+    """
+
+    def __init__(self, out: Console, plan: Plan, share: tuple[int, int] = (0, 1)) -> None:
+        rank, world = share
+        super().__init__(out, -(-plan.images // world), "images", f"[{rank + 1}/{world}] " if world > 1 else "")
+        self.title = titles([job.cell for job in plan.jobs])
+        self.wanted = {job.cell.key: -(-n // world) for job, n in zip(plan.jobs, plan.missing, strict=True)}
+        self.made = dict.fromkeys(self.wanted, 0)
+        self.predictions, self.peak = 0, 0
+        several = sum(n > 0 for n in plan.missing) > 1
+        self.cell = self.progress.add_task("", total=1, speed="", now="", visible=several)
 
     def slot(self, done: SlotDone) -> None:
         """A slot is done."""
-        self.add(len(done.indices), escape(done.cell.title))
+        key = done.cell.key
+        self.made[key] += len(done.indices)
+        self.predictions += len(done.indices) * (done.predictions - done.shared_predictions)
+        self.peak = max(self.peak, done.memory)
+        elapsed = self.progress.tasks[0].elapsed or math.inf
+        more = f"  {self.predictions / elapsed:,.0f} predictions/s  {self.peak / 1e9:.1f} GB"
+        self.progress.update(
+            self.cell, total=self.wanted[key], completed=self.made[key], description="cell", now=escape(self.title[key])
+        )
+        self.add(len(done.indices), more, done.prompt)
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
+        self.out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
 
 
 def show_cells(out: Console, rows: Sequence[CellRow]) -> None:

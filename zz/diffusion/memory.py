@@ -41,6 +41,10 @@ class Memory:
         self._cost = rows
         self._trunk: list[Asked] = []
 
+    def forget(self) -> None:
+        """Let go of the trunk, and of the memory that it holds."""
+        self._trunk.clear()
+
     def of(self, denoise: Guided) -> Guided:
         """The same network for one more trajectory: answered from the trunk, or remembered as the new one."""
         recording, following, position = False, True, 0

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from zz.diffusion.samplers import Standard
 from zz.diffusion.spacing import Uniform
 from zz.lab.planner import Job, Plan
-from zz.lab.runner import Runner, Slot, draw_slot, limited_threads
+from zz.lab.runner import Runner, limited_threads
+from zz.lab.worker import Encoder, draw_prompts, opened
 
 STEPS = 4
 
@@ -51,11 +52,11 @@ def speed(job: Job, width: int, device: str) -> Speed:
     """Time one batch of four standard steps, after one to warm up."""
     short = replace(job, sampler=Standard(job.sampler.gamma1), solver=job.solver.plain, steps=STEPS)
     short = replace(short, spacing=Uniform(job.spacing, job.steps)).resolved()
-    slot = Slot(short, 0, width, ())
-    with short.model.open(device, short.precision) as pipeline:
+    prompts = [i % job.wanted for i in range(width)]
+    with opened(short.model, device, short.precision) as pipeline:
         for _ in range(2):
             start = time.perf_counter()
-            x = draw_slot(slot, pipeline).cpu()  # waits for the device
+            x = draw_prompts(short, prompts, pipeline, Encoder(pipeline)(short, prompts)).cpu()  # waits for the device
             drawn = time.perf_counter()
             pipeline.decode(x.to(pipeline.device))
             decoded = time.perf_counter()

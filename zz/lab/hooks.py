@@ -3,6 +3,7 @@
 import contextlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,15 @@ class SlotDone(NamedTuple):
 
     cell: Cell
     indices: tuple[int, ...]  # the pictures written
-    seconds: float
+    seconds: float  # on the device, encoding and decoding and writing among them
     predictions: int  # guided predictions an image, counted
     rows: int  # network rows an image, counted
     shared_predictions: int  # of them, how many were answered from a trajectory that began alike
     shared_rows: int
-    device: str
+    device: str  # and its makers' name for it
+    failed: Mapping[int, str]  # prompts of which no picture came, and why
+    prompt: str  # the last one
+    memory: int  # peak, bytes
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -34,6 +34,7 @@ class Job:
     prompts: the whole prompt set
     wanted:  how many of them, from the first, are asked for
     scorers: what its pictures are scored by; not part of the cell
+    config:  the resolved configuration that it, or the job that it controls, was asked for with; for the record
     """
 
     model: Model
@@ -51,6 +52,7 @@ class Job:
     prompts: tuple[str, ...]
     wanted: int
     scorers: tuple[Scorer, ...] = ()
+    config: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
     def resolved(self) -> "Job":
         """This job reduced to its simplest form, so that equal pictures have equal cells.

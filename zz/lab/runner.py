@@ -1,36 +1,33 @@
-"""The runner: takes the slots of what is missing, on one device or several.
+"""The runner: takes the slots of what is missing, on one device or several, alone or beside other tasks of a cluster.
 
-The unit of work is a slot: `batch_size` consecutive prompts, with borders at multiples of batch_size from
-prompt 0. A slot is always sampled at its full width (a short one is padded), so that at equal batch size and
-device a picture is the same file whatever was interrupted and however many workers took part.
+Identity is content, so that every slot can be made by anyone at any time. Each share makes its own slots first,
+then takes up whatever is still missing; before a slot is made it is looked up once more.
 """
 
 import contextlib
 import multiprocessing as mp
-import os
-import platform
 import signal
 import threading
-import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
 from zz.diffusion.fields import check_count
-from zz.diffusion.memory import Memory
-from zz.diffusion.trajectory import Meter, Probe, silent
+from zz.lab.cluster import Share
+from zz.lab.fitting import width
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job
+from zz.lab.record import Record, surroundings
+from zz.lab.slots import Bundle, Slot, bundles, slots
 from zz.lab.store import Store, StoreError
-from zz.models.base import PRECISIONS, Model, Pipeline
-from zz.sampling import draw
+from zz.lab.worker import work
+from zz.models.base import PRECISIONS
+
+Tell = Callable[[SlotDone], None]
+Say = Callable[[str], None]
 
 
 class Terminated(Exception):
@@ -38,25 +35,11 @@ class Terminated(Exception):
 
 
 @dataclass(frozen=True)
-class Slot:
-    """Prompts start..start + width of one job, of which `indices` are to be written."""
-
-    job: Job
-    start: int
-    width: int
-    indices: tuple[int, ...]
-
-    @property
-    def padded(self) -> list[int]:
-        """The prompts that are sampled: the slot's own, and its last one again where the job ends."""
-        return [min(i, self.job.wanted - 1) for i in range(self.start, self.start + self.width)]
-
-
-@dataclass(frozen=True)
 class Runner:
     """
     devices:    auto: every GPU, or one CPU worker; N workers, on GPUs where there are any; cpu: one CPU worker
-    batch_size: auto: what the model recommends; or N. The first one that a cell was made with governs it.
+    batch_size: auto: found once for each model and size on a GPU, what the model recommends on a CPU; or N.
+                The first one that a cell was made with governs it.
     precision:  32, 16 or bf16; part of the cell
     threads:    CPU threads a worker, the same for any number of workers
     share:      whether cells whose trajectories begin alike, as over lambda, share their predictions; moves no number
@@ -78,39 +61,39 @@ class Runner:
                 known = ", ".join([*word, "a whole number of at least 1"])
                 raise ValueError(f"runner.{name}={value!r} is not known; known are {known}")
 
-    def run(
-        self, jobs: Sequence[Job], store: Store, tell: Callable[[SlotDone], None], say: Callable[[str], None]
-    ) -> int:
+    def run(self, jobs: Sequence[Job], store: Store, tell: Tell, say: Say) -> int:
         """Make what is missing; return how many pictures still are. `say` hears what a person should know.
 
         Raises what the work raises if there is one worker; with several, the others go on, and what a dead one
         left is taken up once more. Raises Terminated on SIGTERM, after the slots under way.
         """
-        ledgers = {job.cell.key: _Ledger(job, store) for job in jobs}
-        places = self.places()
+        place = surroundings()
+        records = {job.cell.key: Record(job, store, place) for job in jobs}
+        places, part = self.places(), Share.here()
+        given_up: set[tuple[str, int]] = set()  # prompts that failed are not tried again in this run
 
         def told(done: SlotDone) -> None:
-            ledgers[done.cell.key].add(done)
+            given_up.update((done.cell.key, i) for i in done.failed)
+            records[done.cell.key].add(done)
             tell(done)
 
         try:
-            slots = self._slots(jobs, store, say)
-            if len(places) == 1:
-                with limited_threads(self.threads), _until_sigterm() as asked_to_end:
-                    for done in work(_bundles(slots, self.share), store, places[0]):
-                        told(done)
-                        if asked_to_end:
-                            raise Terminated
-            else:
-                for attempt in (1, 2):
-                    if slots:
-                        self._spread(slots, store, places, told, say)
-                        slots = self._slots(jobs, store, lambda text: None)
-                        if slots and attempt == 1:
-                            say("some pictures are still missing; trying them once more")
+            mine = self._bundles(jobs, store, places[0], given_up, say)
+            self._make([bundle for ordinal, bundle in mine if part.owns(ordinal)], store, places, told, say)
+            left = None
+            while rest := self._bundles(jobs, store, places[0], given_up, lambda text: None):
+                before, left = left, sum(len(slot.indices) for _, bundle in rest for slot in bundle)
+                if left == before:
+                    break
+                if part.world > 1:
+                    say(f"share {part.rank + 1} of {part.world} is done; taking up what the others have not made yet")
+                else:
+                    say("some pictures are still missing; trying them once more")
+                first = part.rank * len(rest) // part.world
+                self._make([bundle for _, bundle in rest[first:] + rest[:first]], store, places, told, say)
         finally:
-            for ledger in ledgers.values():
-                ledger.close()
+            for record in records.values():
+                record.close()
         return sum(len(store.missing(job.cell, range(job.wanted)).indices) for job in jobs)
 
     def places(self) -> list[str]:
@@ -124,42 +107,60 @@ class Runner:
         return [f"cuda:{i}" if gpus else "cpu" for i in range(n)]
 
     def width(self, job: Job) -> int:
-        """The batch size that this runner would begin a cell with."""
-        width = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
-        check_count("model.batch_size", width, 1)
-        return width
+        """The batch size that is planned with: the one asked for, or what the model recommends."""
+        found = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
+        check_count("model.batch_size", found, 1)
+        return found
 
-    def _slots(self, jobs: Sequence[Job], store: Store, say: Callable[[str], None]) -> list[Slot]:
-        slots = []
+    def _bundles(
+        self, jobs: Sequence[Job], store: Store, place: str, given_up: set[tuple[str, int]], say: Say
+    ) -> list[tuple[int, Bundle]]:
+        """What is missing, each bundle with its place among all that the run would make if nothing was there."""
+        found: list[Slot] = []
         for job in jobs:
-            asked = self.width(job)
-            missing = store.missing(job.cell, range(job.wanted)).indices
+            missing = [
+                i for i in store.missing(job.cell, range(job.wanted)).indices if (job.cell.key, i) not in given_up
+            ]
             if not missing:
                 continue
+            asked = store.width(job.cell) or (
+                width(job, store, place) if self.batch_size == "auto" else self.width(job)
+            )
             about = {"model": job.model.name, "dataset": job.dataset, **job.cost._asdict()}
-            width = store.begin(job.cell, len(job.prompts), asked, about)
-            if width != asked and self.batch_size != "auto":
-                say(f"cell {job.cell.key} was begun with batch size {width}, which governs it; {asked} is not used")
-            for start in sorted({i // width * width for i in missing}):
-                mine = tuple(i for i in missing if start <= i < start + width)
-                slots.append(Slot(job, start, width, mine))
-        return slots
+            governing = store.begin(job.cell, len(job.prompts), asked, about)
+            if self.batch_size not in ("auto", governing):
+                used = f"batch size {governing}, which governs it; {self.batch_size} is not used"
+                say(f"cell {job.cell.key} was begun with {used}")
+            found += slots(job, governing, missing)
+        families = {family: n for n, family in enumerate(dict.fromkeys(job.family for job in jobs))}
+        return [
+            (families[bundle[0].job.family] + bundle[0].start // bundle[0].width, bundle)
+            for bundle in bundles(found, self.share)
+        ]
 
-    def _spread(
-        self,
-        slots: list[Slot],
-        store: Store,
-        places: list[str],
-        tell: Callable[[SlotDone], None],
-        say: Callable[[str], None],
-    ) -> None:
-        """One spawned process a place; bundles of slots are shared out by stride."""
+    def _make(self, todo: Sequence[Bundle], store: Store, places: list[str], tell: Tell, say: Say) -> None:
+        """Make bundles on all places."""
+        if not todo:
+            return
+        if len(places) > 1:
+            self._spread(todo, store, places, tell, say)
+            return
+        with limited_threads(self.threads), _until_sigterm() as asked_to_end:
+            for done in work(todo, store, places[0]):
+                if isinstance(done, str):
+                    say(done)
+                    continue
+                tell(done)
+                if asked_to_end:
+                    raise Terminated
+
+    def _spread(self, todo: Sequence[Bundle], store: Store, places: list[str], tell: Tell, say: Say) -> None:
+        """One spawned process a place; bundles are shared out by stride."""
         context = mp.get_context("spawn")
         workers: dict[Connection, BaseProcess] = {}
-        bundles = _bundles(slots, self.share)
-        for rank, place in enumerate(places[: len(bundles)]):
+        for rank, place in enumerate(places[: len(todo)]):
             here, there = context.Pipe(duplex=False)
-            args = (there, bundles[rank :: len(places)], store, place, self.threads)
+            args = (there, todo[rank :: len(places)], store, place, self.threads)
             process: BaseProcess = context.Process(
                 target=_worker, args=args, daemon=True, name=f"worker {rank} on {place}"
             )
@@ -185,77 +186,21 @@ class Runner:
                         if process.exitcode and not asked_to_end:
                             say(f"{process.name} died with exit code {process.exitcode}; the others go on")
                         continue
-                    if isinstance(message, SlotDone):
-                        tell(message)
-                    else:
+                    if isinstance(message, str):
                         say(f"{workers[pipe].name}: {message}")
+                    else:
+                        tell(message)
         if asked_to_end:
             raise Terminated
 
 
-Bundle = tuple[Slot, ...]  # slots over the same prompts whose trajectories begin alike, in the order that shares most
-
-
-def _bundles(slots: Sequence[Slot], share: bool) -> list[Bundle]:
-    if not share:
-        return [(slot,) for slot in slots]
-    found: dict[tuple[Hashable, ...], list[Slot]] = {}
-    for slot in slots:
-        found.setdefault((slot.job.family, slot.start, slot.width), []).append(slot)
-    return [tuple(sorted(same, key=lambda slot: slot.job.order)) for same in found.values()]
-
-
-def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotDone]:
-    """Make slots, one by one; each model is opened once for each precision."""
-    by_model: dict[tuple[Model, str], list[Bundle]] = {}
-    for bundle in bundles:
-        by_model.setdefault((bundle[0].job.model, bundle[0].job.precision), []).append(bundle)
-    for (model, precision), mine in by_model.items():
-        with model.open(device, precision) as pipeline:
-            for bundle in mine:
-                memory = Memory(bundle[0].job.guidance.rows) if len(bundle) > 1 else None
-                for slot in bundle:
-                    yield _make(slot, pipeline, store, device, memory)
-
-
-def draw_slot(slot: Slot, pipeline: Pipeline, probe: Probe = silent, memory: Memory | None = None) -> Tensor:
-    """A slot's latents (width, C, h, w), padding included."""
-    job, inside = slot.job, slot.padded
-    return draw(
-        pipeline,
-        [job.prompts[i] for i in inside],
-        [job.seed + i for i in inside],
-        [job.negative_prompt] * slot.width,
-        sampler=job.sampler,
-        solver=job.solver,
-        guidance=job.guidance,
-        spacing=job.spacing,
-        steps=job.steps,
-        size=job.size,
-        probe=probe,
-        memory=memory,
-    )
-
-
-def _make(slot: Slot, pipeline: Pipeline, store: Store, device: str, memory: Memory | None) -> SlotDone:
-    job, start = slot.job, time.perf_counter()
-    meter, before = Meter(job.guidance.rows), (memory.predictions, memory.rows) if memory else (0, 0)
-    pictures = pipeline.decode(draw_slot(slot, pipeline, meter, memory))
-    shared = (memory.predictions - before[0], memory.rows - before[1]) if memory else (0, 0)
-    for i in slot.indices:
-        image = Image.fromarray(pictures[i - slot.start].numpy())
-        store.put_image(job.cell, i, image, job.prompts[i], job.seed + i)
-    seconds = time.perf_counter() - start
-    return SlotDone(job.cell, slot.indices, seconds, meter.predictions, meter.rows, *shared, device)
-
-
-def _worker(pipe: Connection, bundles: list[Bundle], store: Store, device: str, threads: int) -> None:
+def _worker(pipe: Connection, todo: list[Bundle], store: Store, device: str, threads: int) -> None:
     """A spawned process. The parent hears of every slot, or of the one error that ended it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     torch.set_num_threads(threads)
     try:
         with _until_sigterm() as asked_to_end:
-            for done in work(bundles, store, device):
+            for done in work(todo, store, device):
                 pipe.send(done)
                 if asked_to_end:
                     raise SystemExit(143)
@@ -264,50 +209,6 @@ def _worker(pipe: Connection, bundles: list[Bundle], store: Store, device: str, 
     except (ValueError, StoreError, RuntimeError, OSError) as error:
         pipe.send(f"{type(error).__name__}: {error}")
         raise SystemExit(1) from None
-
-
-@dataclass
-class _Ledger:
-    """The sidecar of one cell in one run: what varies between runs."""
-
-    job: Job
-    store: Store
-    started: float = field(default_factory=time.time)
-    slots: list[SlotDone] = field(default_factory=list)
-
-    def add(self, done: SlotDone) -> None:
-        self.slots.append(done)
-
-    def close(self) -> None:
-        if not self.slots:
-            return
-        images = sorted(i for slot in self.slots for i in slot.indices)
-        record: dict[str, Any] = {
-            "started": self.started,
-            "ended": time.time(),
-            "images": images,
-            "batch_size": self.store.width(self.job.cell),
-            "slot_seconds": sum(slot.seconds for slot in self.slots),
-            "predictions_per_image": self.slots[0].predictions,
-            "rows_per_image": self.slots[0].rows,
-            "shared_predictions_per_image": max(slot.shared_predictions for slot in self.slots),
-            "shared_rows_per_image": max(slot.shared_rows for slot in self.slots),
-            "devices": sorted({slot.device for slot in self.slots}),
-            "host": platform.node(),
-            "python": platform.python_version(),
-            "source": dict(self.job.model.source()),
-            "packages": {name: _version(name) for name in ("zz", "torch", "diffusers", "transformers", "pillow")},
-            "pid": os.getpid(),
-        }
-        with contextlib.suppress(StoreError):  # a full disk must not hide the error that filled it
-            self.store.put_run(self.job.cell, record)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 @contextlib.contextmanager

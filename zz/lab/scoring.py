@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from PIL.Image import Image
+
 from zz.lab.cell import Cell, plain
 from zz.lab.planner import Job
 from zz.lab.store import Store, StoreError
@@ -16,6 +18,7 @@ class Scored(NamedTuple):
 
     scores: int
     unreadable: tuple[str, ...]  # pictures that are there but cannot be read
+    crashed: Mapping[str, str]  # scorers that broke down, and why; what they scored before is kept
 
 
 def identity(scorer: Scorer) -> str:
@@ -37,24 +40,39 @@ def unscored(jobs: Sequence[Job], store: Store) -> dict[Scorer, list[tuple[Job, 
 def score(
     todo: Mapping[Scorer, Sequence[tuple[Job, list[int]]]], store: Store, device: str, tell: Callable[[int], None]
 ) -> Scored:
-    """Score what `unscored` found, each scorer opened once; `tell` hears how many more pictures are scored."""
-    made, unreadable = 0, []
+    """Score what `unscored` found, each scorer opened once; `tell` hears how many more pictures are scored.
+
+    A scorer that breaks down takes nothing with it: what is scored is kept, and the other scorers go on.
+    """
+    made, unreadable, crashed = 0, dict[str, None](), {}
     for scorer, work in todo.items():
-        name = identity(scorer)
-        with scorer.open(device) as score_images:
-            for job, indices in work:
-                for start in range(0, len(indices), BATCH):
-                    images = {}
-                    for i in indices[start : start + BATCH]:
-                        try:
-                            images[i] = store.image(job.cell, i)
-                        except StoreError as error:
-                            unreadable.append(str(error))
-                    values = score_images(list(images.values()), [job.prompts[i] for i in images])
-                    store.put_scores(job.cell, name, _settings(scorer), dict(zip(images, values, strict=True)))
-                    made += len(images)
-                    tell(len(images))
-    return Scored(made, tuple(unreadable))
+        try:
+            with scorer.open(device) as score_images:
+                for job, indices in work:
+                    for start in range(0, len(indices), BATCH):
+                        images, broken = _read(job, indices[start : start + BATCH], store)
+                        unreadable |= dict.fromkeys(broken)
+                        values = score_images(list(images.values()), [job.prompts[i] for i in images])
+                        scores = dict(zip(images, values, strict=True))
+                        store.put_scores(job.cell, identity(scorer), _settings(scorer), scores)
+                        made += len(images)
+                        tell(len(images))
+        except StoreError:
+            raise
+        except Exception as error:
+            crashed[scorer.name] = f"{type(error).__name__}: {error}".split("\n")[0]
+    return Scored(made, tuple(unreadable), crashed)
+
+
+def _read(job: Job, indices: Sequence[int], store: Store) -> tuple[dict[int, Image], list[str]]:
+    """A cell's pictures by index, and what is wrong with those that cannot be read."""
+    images, broken = {}, []
+    for i in indices:
+        try:
+            images[i] = store.image(job.cell, i)
+        except StoreError as error:
+            broken.append(str(error))
+    return images, broken
 
 
 def _settings(scorer: Scorer) -> dict[str, object]:

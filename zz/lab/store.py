@@ -4,7 +4,10 @@
                       /width.json                 the batch size that the cell began with
                       /images/003/003127.png      a thousand to a folder
                       /scores/<name>-<id>/003.json
+                      /failed/003127.json         why a picture could not be made
                       /runs/<start>-<host>-<pid>.json    what varies from run to run
+                      /events.jsonl               one line for each slot that was made
+    <root>/batch_sizes.json                       how many pictures fit a GPU at once, by model and size
     <root>/sheets/<name>.png                      contact sheets
 
 Every file is written beside its place and renamed into it, so that nothing is ever torn, whatever is killed
@@ -138,6 +141,10 @@ class Store:
                 broken.append(i)
         return Missing(sorted(absent + broken), broken)
 
+    def has(self, cell: Cell, index: int) -> bool:
+        """Whether picture `index` is there, whole."""
+        return _whole(self.image_path(cell, index))
+
     def put_image(self, cell: Cell, index: int, image: Image.Image, prompt: str, seed: int) -> None:
         """Write one picture. Its text holds key, prompt and seed only, so that equal pictures are equal files."""
         text = PngInfo()
@@ -146,6 +153,7 @@ class Store:
         path = self.image_path(cell, index)
         with _clear(path), _replacing(path) as temporary:
             image.save(temporary, format="PNG", pnginfo=text)
+        self._failure_path(cell, index).unlink(missing_ok=True)
 
     def image(self, cell: Cell, index: int) -> Image.Image:
         """Read one picture, whole. Raises StoreError on one that cannot be read."""
@@ -156,6 +164,23 @@ class Store:
                 return image.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:
             raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
+
+    def put_failure(self, cell: Cell, index: int, prompt: str, seed: int, error: str) -> None:
+        """Record why picture `index` could not be made; forgotten when it is made after all."""
+        path = self._failure_path(cell, index)
+        with _clear(path):
+            _write_json(path, {"prompt": prompt, "seed": seed, "error": error, "time": time.time()})
+
+    def failures(self, cell: Cell) -> dict[int, dict[str, Any]]:
+        """By index: prompt, seed and error of the pictures that could not be made."""
+        found = {}
+        for entry in _scan(self.folder(cell) / "failed"):
+            with contextlib.suppress(OSError, ValueError):
+                found[int(entry.name.removesuffix(".json"))] = json.loads(Path(entry.path).read_text())
+        return dict(sorted(found.items()))
+
+    def _failure_path(self, cell: Cell, index: int) -> Path:
+        return self.folder(cell) / "failed" / f"{index:06d}.json"
 
     # -- scores --------------------------------------------------------------------------------------------
 
@@ -189,6 +214,27 @@ class Store:
         with _clear(path):
             _write_json(path, record)
         return path
+
+    def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
+        """Add one line to the cell's event log; several may at once."""
+        path = self.folder(cell) / "events.jsonl"
+        with _clear(path), path.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(event, ensure_ascii=False) + "\n")
+
+    # -- batch sizes ---------------------------------------------------------------------------------------
+
+    def batch_sizes(self) -> dict[str, int]:
+        """What was found out so far, by a key of model and size."""
+        try:
+            return {str(key): int(n) for key, n in json.loads((self.root / "batch_sizes.json").read_text()).items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def put_batch_sizes(self, found: Mapping[str, int]) -> None:
+        """Add to what was found out."""
+        path = self.root / "batch_sizes.json"
+        with _clear(path):
+            _write_json(path, self.batch_sizes() | dict(found))
 
 
 class _clear:

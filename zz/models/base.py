@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -103,6 +103,7 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
+    has_weights: ClassVar[bool] = True  # one without is not put on a device
     embeds_guidance: bool = False  # as in Pipeline
 
     @abstractmethod

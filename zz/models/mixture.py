@@ -6,7 +6,7 @@ It downloads nothing and imports neither diffusers nor transformers. A condition
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -40,6 +40,7 @@ class Mixture(Model):
     size: tuple[int, int] = (32, 32)
     batch_size: int = 16
     name: str = "mixture"
+    has_weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))

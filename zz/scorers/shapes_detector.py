@@ -76,9 +76,14 @@ def unmix(picture: np.ndarray) -> Pixels:
 
 
 def blobs(picture: np.ndarray) -> list[Blob]:
-    """Every blob larger than a speck, whatever it looks like."""
-    pixels = unmix(picture)
-    return [_fit(pixels, colour, part, core) for colour, part, core in _parts(pixels)]
+    """Every blob larger than a speck, whatever it looks like. picture: RGB, uint8  # (H, W, 3)"""
+    return list(_blobs(picture.tobytes(), picture.shape))
+
+
+@lru_cache(maxsize=4096)  # each scorer asks for the same pictures again
+def _blobs(values: bytes, shape: tuple[int, ...]) -> tuple[Blob, ...]:
+    pixels = unmix(np.frombuffer(values, np.uint8).reshape(shape))
+    return tuple(_fit(pixels, colour, part, core) for colour, part, core in _parts(pixels))
 
 
 def detect(picture: np.ndarray, accept: float = ACCEPT) -> dict[str, list[Detection]]:

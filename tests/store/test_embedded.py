@@ -1,0 +1,41 @@
+"""The embedded model through the runner: the same files for any number of workers, and nearly so for any batch."""
+
+import pytest
+
+import zz
+from tests.store.test_cell import job
+from tests.store.test_runner import files, run
+from tests.store.test_worker import grey_levels
+from zz.data.shapes_prompts import Quick
+from zz.diffusion.samplers import Zigzag
+from zz.lab.store import Store
+
+PROMPTS = tuple(prompt.text for prompt in Quick().prompts)[:12]
+
+
+def one(**fields):
+    common = {"model": zz.shapes(), "sampler": Zigzag(4.0, 0.0), "steps": 4, "size": (32, 32)}
+    return job(**(common | {"prompts": PROMPTS, "wanted": len(PROMPTS), "digest": "quick"} | fields))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("alone"))
+    assert run(store, one(), batch_size=4)[0] == 0
+    return store
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [pytest.param(2, id="2"), pytest.param(3, id="3", marks=pytest.mark.ci)])
+def test_any_number_of_workers_writes_the_same_files(store_path, alone, workers):
+    store = Store(store_path)
+    assert run(store, one(), devices=workers, batch_size=4)[0] == 0
+    assert files(store, one().cell) == files(alone, one().cell)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1, 5, 12])
+def test_across_batch_sizes_at_most_one_grey_level(store_path, alone, width):
+    store = Store(store_path)
+    assert run(store, one(), batch_size=width)[0] == 0
+    assert grey_levels(store, alone, one().cell, one().cell) <= 1

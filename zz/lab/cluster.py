@@ -1,0 +1,34 @@
+"""Which share of a run is this process's: of the tasks of an srun step, of a SLURM array, or all of it."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Share(NamedTuple):
+    """One of `world` equal shares. Every slot has one owner, whatever is done already."""
+
+    rank: int = 0
+    world: int = 1
+
+    def owns(self, ordinal: int) -> bool:
+        """Whether the slot that comes at this place among all slots of the run falls to this share."""
+        return ordinal % self.world == self.rank
+
+    @classmethod
+    def here(cls, environment: Mapping[str, str] = os.environ) -> "Share":
+        """As SLURM tells it. Under submitit an array index is another cell, which is not shared with the others."""
+        step, tasks = environment.get("SLURM_STEP_NUM_TASKS"), 1  # set by srun alone; in a batch script there is one
+        task = 0
+        if step is not None:
+            tasks, task = int(step), int(environment["SLURM_PROCID"])
+        indices, index = 1, 0
+        if "SLURM_ARRAY_TASK_ID" in environment and "SUBMITIT_EXECUTOR" not in environment:
+            here, first, last, stride = (
+                int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "MAX", "STEP")
+            )
+            indices, index = (last - first) // stride + 1, (here - first) // stride
+        return cls(index * tasks + task, indices * tasks)
+
+
+__all__ = ["Share"]
