@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mapping[str, float]) -> list[Check]:
     """Its packages, files, token, room on disk and in memory, and whether it is what its description says."""
-    found, checks = sources(model), [_packages(model)]
+    found = sources(model)
+    checks = [_packages(model, found)]
     for source in found:
         checks += [_described(model, source)]
         checks += [_weights(model, source)] if source.place or source.hub else []
@@ -33,9 +34,13 @@ def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mappi
     return [*checks, _memory(model, precision, room), _facts(model, found, size, precision)]
 
 
-def _packages(model: Pretrained) -> Check:
+def _packages(model: Pretrained, sources: Sequence[Source]) -> Check:
     found, absent = [], []
-    for name in ("diffusers", "transformers", *(["accelerate"] if model.savings.offload else [])):
+    extra = ["accelerate"] * model.savings.offload
+    folders = [folder for source in sources for folder in source.folders.values()]
+    if any(list(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file() for folder in folders):
+        extra += ["sentencepiece", "protobuf"]  # a tokenizer that transformers must make its own of
+    for name in ("diffusers", "transformers", *extra):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:

@@ -58,7 +58,7 @@ def command(model: Pretrained, source: Source) -> str:
     kinds = [f".{model.variant}*.safetensors"] if model.variant else []
     if not model.variant or source.field != "pretrained":  # a part that has none of the variant is loaded plain
         kinds += ["model.safetensors", "-of-*.safetensors"]
-    wanted = ["*.json", "*.txt"]
+    wanted = ["*.json", "*.txt", "*.model"]
     for part in source.lacks:
         if not part.startswith(("scheduler", "tokenizer")):
             inside = source.place.inside if source.place and source.field == part else part
