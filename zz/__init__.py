@@ -22,6 +22,12 @@ _HOMES = {
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
     "Embedded": "zz.diffusion.guidance",
+    "CFGpp": "zz.diffusion.guidance",
+    "Interval": "zz.diffusion.guidance",
+    "PAG": "zz.diffusion.guidance",
+    "SAG": "zz.diffusion.guidance",
+    "SCFG": "zz.diffusion.guidance",
+    "SEG": "zz.diffusion.guidance",
     "AYS": "zz.diffusion.ays",
     "Karras": "zz.diffusion.karras",
     "Reflections": "zz.diffusion.theorems",
@@ -38,7 +44,13 @@ _HOMES = {
 if TYPE_CHECKING:
     from zz.diffusion.ays import AYS as AYS
     from zz.diffusion.guidance import CFG as CFG
+    from zz.diffusion.guidance import PAG as PAG
+    from zz.diffusion.guidance import SAG as SAG
+    from zz.diffusion.guidance import SCFG as SCFG
+    from zz.diffusion.guidance import SEG as SEG
+    from zz.diffusion.guidance import CFGpp as CFGpp
     from zz.diffusion.guidance import Embedded as Embedded
+    from zz.diffusion.guidance import Interval as Interval
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched

@@ -74,6 +74,8 @@ def invert(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
+    (guidance or CFG()).check("gamma", gamma)
+    check_guidance(guidance or CFG(), model)
     latents = []
     with opening(model, size, texts, device) as pipeline:
         shape = pipeline.shape(size)

@@ -77,16 +77,15 @@ def sample(
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
+    check_pair(sampler or Zigzag(), guidance or CFG(), model)
+    check_guidance(guidance or CFG(), model, negatives)
     if size is None and isinstance(model, Model):
         size = model.size
-    if isinstance(model, Model):
-        check_guidance(guidance or CFG(), model, negatives)
     opened = opening(model, pair(size) if size is not None else None, texts, device)
     width = batch_size or len(texts)
     latents: list[Tensor] = []
     images: list[Image.Image] = []
     with opened as pipeline:
-        check_guidance(guidance or CFG(), pipeline, negatives)
         if size is None and initial_latents is None:
             size = pipeline.size
             if size is None:
@@ -134,7 +133,7 @@ def draw(
     conditions: what `pipeline.encode` gave for the prompts and the negative prompts
     memory:     shared between batches of the same prompts, seeds and settings that differ in the sampler only
     """
-    check_pair(sampler, guidance)
+    check_pair(sampler, guidance, pipeline)
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
@@ -194,22 +193,34 @@ def _listed(seeds: Any) -> list[Any]:
         raise ValueError(f"seeds={seeds!r} must be a list of whole numbers, one a prompt") from None
 
 
-def check_pair(sampler: Sampler, guidance: Guidance) -> None:
-    """Raise ValueError on a sampler that does not go with a guidance."""
+def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
+    """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
+    check_guidance(guidance, model)
+    for name, value in vars(sampler).items():
+        if name.startswith("gamma") and isinstance(value, int | float):
+            guidance.check(name, value)
     if isinstance(sampler, GuidanceMatched) and not guidance.linear:
         raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
 
 
-def check_guidance(guidance: Guidance, model: Model | Pipeline, negative_prompts: Sequence[str | None]) -> None:
-    """Raise ValueError on a guidance that a model's network cannot be given, or that a negative prompt is lost on."""
-    if not guidance.embedded:
-        return
-    if not model.embeds_guidance:
+def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:
+    """Raise ValueError where a model's network has not what a guidance needs, or a negative prompt is lost on it.
+
+    model: open or not
+    """
+    ours = isinstance(model, Model | Pipeline)
+    what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"
+    if guidance.taps and ours and not model.tappable:
         raise ValueError(
-            "guidance=embedded tells the network gamma, which this model's was not made to be told (FLUX.1-dev's is); "
-            "choose guidance=cfg"
+            f"guidance={type(guidance).__name__} reaches into a U-Net's self-attention, which {what} has not; "
+            "choose cfg, cfgpp, or a model of Stable Diffusion"
         )
-    if any(negative is not None for negative in negative_prompts):
+    if guidance.embedded and ours and not model.embeds_guidance:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
+            "choose cfg, or a model like FLUX.1-dev"
+        )
+    if guidance.embedded and any(negative is not None for negative in negative_prompts):
         raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
 
 

@@ -292,9 +292,11 @@ def test_embedded_guidance_is_refused_before_loading_where_there_is_none(name, t
     family = FAMILIES[name]
     model = family.describe(saved(family.make(), tmp_path / "it"))
     monkeypatch.setattr(type(model), "open", lambda *_: pytest.fail("it was opened"))
-    with pytest.raises(ValueError, match=r"guidance=embedded tells the network gamma, .*choose guidance=cfg"):
+    with pytest.raises(
+        ValueError, match=r"guidance=Embedded tells the network gamma, which that of model=.*choose cfg"
+    ):
         family.ours(model, guidance=zz.Embedded())
-    with pytest.raises(ValueError, match="guidance=embedded tells"):
+    with pytest.raises(ValueError, match=r"guidance=Embedded tells the network gamma, which that of the .*Pipeline"):
         family.ours(tiny.ready(family.make()), guidance=zz.Embedded())
 
 

@@ -24,9 +24,13 @@ class Prediction(NamedTuple):
         """
         return node.alpha * self.x0 + node.sigma * self.eps
 
-    def lerp(self, other: "Prediction", weight: float) -> "Prediction":
+    def lerp(self, other: "Prediction", weight: float | Tensor) -> "Prediction":
         """From this prediction towards `other`; a weight above 1 goes beyond it."""
-        return Prediction(self.x0 + weight * (other.x0 - self.x0), self.eps + weight * (other.eps - self.eps))
+        return self.pushed(weight, other, self)
+
+    def pushed(self, weight: float | Tensor, towards: "Prediction", away: "Prediction") -> "Prediction":
+        """This prediction, moved by so much of the way from `away` to `towards`."""
+        return Prediction(self.x0 + weight * (towards.x0 - away.x0), self.eps + weight * (towards.eps - away.eps))
 
 
 def from_eps(x: Tensor, node: Node, eps: Tensor) -> Prediction:

@@ -6,6 +6,9 @@ For one leg of a reflection, between the noisier node t and the cleaner node s, 
 
 (the paper's Eq. 22 prints the other sign, which its squares forgive), and eps_den - eps_inv = tau1 + tau2. The
 paper goes on from sum |tau|^2 >= |sum tau|^2, which does not hold in general; so both sums are reported.
+
+A guidance may answer off the line x = alpha * x0 + sigma * eps, as CFG++ does. Each eps above is then the one that a
+move follows: y = x / alpha goes down by h_t * eps_den and back up by h_t * eps_inv.
 """
 
 from typing import NamedTuple
@@ -13,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg, Step
 
@@ -63,10 +67,13 @@ class Reflections:
         elif step.leg is Leg.ZAG:
             down = self._descent[step.i]
             t, s = down.source, down.target
-            weak = step.denoise(down.x, t, step.gamma, step.leg).eps
-            tau1, tau2 = down.prediction.eps - weak, weak - step.prediction.eps
-            self._ascent.append((t, s, (tau1 + tau2).double()))
+            weak = step.denoise(down.x, t, step.gamma, step.leg)
             scale = t.sigma - t.alpha * s.r  # alpha_t * h_t, finite at alpha_t = 0
+            den = down.prediction.eps + _off(down.prediction, down.x, t) / scale
+            asked_at_t = weak.eps - _off(weak, down.x, t) * (t.alpha * s.r / t.sigma) / scale
+            inv = step.prediction.eps - _off(step.prediction, step.x, step.source) * (t.alpha / s.alpha) / scale
+            tau1, tau2 = den - asked_at_t, asked_at_t - inv
+            self._ascent.append((t, s, (tau1 + tau2).double()))
             self.legs.append(Reflected(step.i, _square(tau1), _square(tau2), _square(scale * (tau1 + tau2))))
 
     def _close(self, step: Step) -> None:
@@ -80,6 +87,13 @@ class Reflections:
             self.sum_of_squares = self.sum_of_squares + _square(d)
             self._sum = d if self._sum is None else self._sum + d
         self._ascent = []
+
+
+def _off(prediction: Prediction, x: Tensor, node: Node) -> Tensor:
+    """How far x lies off the line of a prediction made at it; zero where that is rounding."""
+    off = x - prediction.at(node)
+    rounding = 1000 * torch.finfo(x.dtype).eps * x.abs().max()
+    return torch.zeros_like(off) if off.abs().max() <= rounding else off
 
 
 def _square(x: Tensor) -> Tensor:

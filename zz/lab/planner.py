@@ -62,8 +62,8 @@ class Job:
         check_count("steps", self.steps, 1)
         sampler = self.sampler.resolve(self.steps)
         solver = self.solver if sampler.inverts else self.solver.plain
-        job = replace(self, sampler=sampler, solver=solver.simplest)
-        check_pair(job.sampler, job.guidance)
+        job = replace(self, sampler=sampler, solver=solver.simplest, guidance=self.guidance.simplest)
+        check_pair(job.sampler, job.guidance, job.model)
         check_guidance(job.guidance, job.model, [job.negative_prompt])
         job = replace(job, spacing=job._simplest_spacing())
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from zz.diffusion.fields import check_choice
-from zz.diffusion.guidance.base import Told
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg, Step
 from zz.models.base import Pipeline
+from zz.models.tapping import plain
 from zz.models.text_attention import UNET, Columns, Maps, Reading, TextAttention, columns, watched
 
 
@@ -76,7 +76,7 @@ class AttentionMaps(Pipeline):
         self.modules, self.side = found, layers if isinstance(layers, int) else None
         self.steps, self.legs, self._map = steps, legs, size
         self.device, self.curve, self.spacing = pipeline.device, pipeline.curve, pipeline.spacing
-        self.size, self.embeds_guidance = pipeline.size, pipeline.embeds_guidance
+        self.size, self.tappable, self.embeds_guidance = pipeline.size, pipeline.tappable, pipeline.embeds_guidance
         self.prompts: list[str] = []  # in the order in which they were encoded
         self._columns: list[Columns] = []  # one a prompt
         self._cond: Any = None  # of the batch under way,
@@ -99,8 +99,7 @@ class AttentionMaps(Pipeline):
         return cond, uncond
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
-        asked = [cond.cond if isinstance(cond, Told) else cond for cond in conds]
-        prompted = [branch for branch, cond in enumerate(asked) if cond is self._cond]
+        prompted = [branch for branch, cond in enumerate(conds) if plain(cond) is self._cond]
         if not prompted:
             predictions, maps = self.pipeline(x, node, *conds), []
         else:

@@ -70,6 +70,7 @@ class Pipeline(ABC):
     spacing: Spacing
     size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
     embeds_guidance: bool = False  # whether its network can itself be told a guidance scale
+    tappable: bool = False  # as in Model
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -103,6 +104,7 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
+    tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
     has_weights: ClassVar[bool] = True  # one without is not put on a device
     embeds_guidance: bool = False  # as in Pipeline
 

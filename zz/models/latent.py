@@ -16,6 +16,7 @@ from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity
 from zz.diffusion.schedule import Node
 from zz.diffusion.spacing import Spacing, from_config
 from zz.models.base import Pipeline
+from zz.models.tapping import tapped, untapped
 
 FLOW = "flow_prediction"
 READ = {"epsilon": from_eps, "v_prediction": from_v, FLOW: from_velocity}  # by the scheduler's prediction_type
@@ -121,7 +122,8 @@ class LatentPipeline(Pipeline):
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
         rows = torch.cat([x] * len(conds)).to(self.net.dtype)
         time = torch.tensor(node.time, dtype=torch.float32, device=x.device)
-        said = self._said(rows, time, conds).to(x.dtype)
+        with tapped(self.net, conds, (x.shape[-2], x.shape[-1])):
+            said = self._said(rows, time, [untapped(cond) for cond in conds]).to(x.dtype)
         return tuple(self._read(x, node, one) for one in said.chunk(len(conds)))
 
     @torch.no_grad()

@@ -31,6 +31,7 @@ class StableDiffusion(UNetModel):
 
     kind: ClassVar[str] = "StableDiffusionPipeline"
     pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline
+    tappable: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
     without: ClassVar[Mapping[str, Any]] = {
         "safety_checker": None,

@@ -83,6 +83,7 @@ class StableDiffusionXL(UNetModel):
     """
 
     kind: ClassVar[str] = "StableDiffusionXLPipeline"
+    tappable: ClassVar[bool] = True
     pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionXLPipeline
     parts: ClassVar[tuple[str, ...]] = (
         *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -144,6 +144,39 @@ def grid(places: int, latent: tuple[int, int]) -> tuple[int, int]:
 @contextmanager
 def watched(modules: Iterable[Module], read: Read) -> Iterator[None]:
     """Call `read` beside every attention that one of the modules computes; the computation itself is left alone."""
+
+    def beside(module: Module, call: Call) -> Tensor:
+        out = call.out()
+        if call.is_causal or call.enable_gqa:
+            raise ValueError("causal and grouped attention are not text attention as it is read here")
+        with torch.no_grad():
+            read(call.query, call.key, call.attn_mask, call.scale)
+        return out
+
+    with instead(modules, beside):
+        yield
+
+
+class Call(NamedTuple):
+    """A call of scaled_dot_product_attention: its arguments by their names in torch."""
+
+    query: Tensor  # (rows, heads, queries, d)
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+    def out(self) -> Tensor:
+        """What it would have returned."""
+        return scaled_dot_product_attention(**self._asdict())
+
+
+@contextmanager
+def instead(modules: Iterable[Module], attend: Callable[[Module, Call], Tensor]) -> Iterator[None]:
+    """Let `attend` answer every attention that one of the modules computes."""
     inside: list[Module] = []
 
     def enter(module: Module, _: Any) -> None:
@@ -156,39 +189,21 @@ def watched(modules: Iterable[Module], read: Read) -> Iterator[None]:
         for module in modules:
             stack.callback(module.register_forward_pre_hook(enter).remove)
             stack.callback(module.register_forward_hook(leave).remove)
-        stack.enter_context(_Beside(inside, read))
+        stack.enter_context(_Instead(inside, attend))
         yield
 
 
-class _Beside(TorchFunctionMode):
-    """Sees each call of scaled_dot_product_attention made inside one of the watched modules."""
+class _Instead(TorchFunctionMode):
+    """Answers each call of scaled_dot_product_attention made inside one of the watched modules."""
 
-    def __init__(self, inside: list[Module], read: Read) -> None:
+    def __init__(self, inside: list[Module], attend: Callable[[Module, Call], Tensor]) -> None:
         super().__init__()
-        self.inside, self.read = inside, read
+        self.inside, self.attend = inside, attend
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        if func is scaled_dot_product_attention and self.inside:
-            self._tell(*args, **(kwargs or {}))
-        return out
-
-    @torch.no_grad()
-    def _tell(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attn_mask: Tensor | None = None,
-        dropout_p: float = 0.0,
-        is_causal: bool = False,
-        scale: float | None = None,
-        enable_gqa: bool = False,
-    ) -> None:
-        """The call's arguments by their names in torch."""
-        if is_causal or enable_gqa:
-            raise ValueError("causal and grouped attention are not text attention as it is read here")
-        self.read(query, key, attn_mask, scale)
+        if func is scaled_dot_product_attention and self.inside:  # a mode does not see what is done in here
+            return self.attend(self.inside[-1], Call(*args, **(kwargs or {})))
+        return func(*args, **(kwargs or {}))
 
 
 def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = None) -> list[int]:
@@ -214,4 +229,7 @@ def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = N
     return found
 
 
-__all__ = ["UNET", "Columns", "Maps", "Reading", "TextAttention", "columns", "grid", "shares", "watched"]
+__all__ = [
+    *("UNET", "Call", "Columns", "Maps", "Reading", "TextAttention"),
+    *("columns", "grid", "instead", "shares", "watched"),
+]

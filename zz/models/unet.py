@@ -17,6 +17,7 @@ class UNetPipeline(LatentPipeline):
     predicts: ClassVar[tuple[str, ...]] = ("epsilon", "v_prediction")
     widths: ClassVar[tuple[str, ...]] = ("cross_attention_dim",)
     attends: TextAttention = UNET
+    tappable = True
 
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:

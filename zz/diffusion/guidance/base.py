@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from torch import Tensor
 
+from zz.diffusion.fields import check_number
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg
@@ -21,10 +22,7 @@ class Told(NamedTuple):
 
 
 class Denoiser(Protocol):
-    """A network, seen as a function: one prediction a condition, in one batched pass.
-
-    One with embedded guidance also takes a condition as `Told`.
-    """
+    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped`, some `Told`."""
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
 
@@ -39,7 +37,12 @@ class Guidance(ABC):
     """A way to make one prediction of several."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
-    embedded: ClassVar[bool] = False  # whether the network itself is told gamma; few can be
+    taps: ClassVar[bool] = False  # whether it gives the network conditions that are `Tapped`,
+    embedded: ClassVar[bool] = False  # or `Told`
+
+    def check(self, name: str, gamma: float) -> None:
+        """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""
+        check_number(name, gamma)
 
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:
@@ -53,3 +56,8 @@ class Guidance(ABC):
     @abstractmethod
     def linear(self) -> bool:
         """Whether the prediction is u + gamma * (c - u), so that scales add up."""
+
+    @property
+    def simplest(self) -> "Guidance":
+        """The simplest guidance that says the same."""
+        return self

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from zz.diffusion.fields import check_number
 from zz.diffusion.guidance.base import Guidance, Told
 
 
@@ -17,6 +18,9 @@ class Embedded(Guidance):
 
     version: ClassVar[int] = 1
     embedded: ClassVar[bool] = True
+
+    def check(self, name, gamma):
+        check_number(name, gamma, 0)
 
     def bind(self, net, cond, uncond):
         def guided(x, node, gamma, leg):

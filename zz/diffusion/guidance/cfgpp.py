@@ -1,0 +1,55 @@
+"""CFG++ (Chung et al. 2024, arXiv:2406.08070): the guided clean picture, with unconditional noise.
+
+Going down, x0 is read off the guided noise and is noised again with the unconditional one; going up, x0 is read off
+the unconditional noise and is noised with the guided one, which undoes a step of equal predictions exactly. Its scale
+lambda, in [0, 1], is `gamma` here. One DDIM step down from t to s is that of classifier-free guidance with
+
+    w = gamma / (1 - r_s / r_t),   r = sigma / alpha
+
+which grows as steps shrink. Over 50 steps of Stable Diffusion gamma = 0.6 is w = 7.2 in the mean, from 5.5 in the first
+step over 9.5 to 0.8 and 2.0 in the last two; over 20 steps it is 3.1 in the mean. The authors set 0.6 beside 7.5.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from zz.diffusion.fields import check_number
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.prediction import Prediction
+from zz.diffusion.trajectory import Leg
+
+
+@dataclass(frozen=True)
+class CFGpp(Guidance):
+    """Without fields. At gamma = 0 it asks for one branch; at 1 for both: conditional x0, unconditional noise.
+
+    A solver of second order extrapolates the guided x0.
+    """
+
+    version: ClassVar[int] = 1
+
+    def check(self, name, gamma):
+        try:
+            check_number(name, gamma, 0, 1)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}, the scales of guidance=cfgpp; {name}=0.6 is about 7.5 of guidance=cfg"
+            ) from None
+
+    def bind(self, net, cond, uncond):
+        def guided(x, node, gamma, leg):
+            if gamma == 0:
+                (only,) = net(x, node, uncond)
+                return only
+            u, c = net(x, node, uncond, cond)
+            mixed = u.lerp(c, gamma)
+            return Prediction(u.x0, mixed.eps) if leg is Leg.ZAG else Prediction(mixed.x0, u.eps)
+
+        return guided
+
+    def rows(self, gamma, node, leg):
+        return 1 if gamma == 0 else 2
+
+    @property
+    def linear(self):
+        return False  # in a step it is, but at another scale in each
