@@ -22,7 +22,7 @@ class Told(NamedTuple):
 
 
 class Denoiser(Protocol):
-    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped`, some `Told`."""
+    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped` or `Told`."""
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
 
