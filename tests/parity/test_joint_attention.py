@@ -104,6 +104,27 @@ def test_moving_a_token_moves_its_own_share_most(family, pipeline):
         assert change.argmax() == token and change[token] > 1e-4, change
 
 
+def test_moving_a_place_moves_the_map_there_most(family, pipeline):
+    """The rows that are read are the picture's, in its own order. Across to the text, all queries are the picture's."""
+    if family == "hunyuan":
+        return
+    cond, _ = pipeline.encode(PROMPTS[:1], [None])
+    torch.manual_seed(0)
+    x, node = torch.randn(1, pipeline.shape(SIZE)[0], *LATENT), pipeline.curve.node(500)
+
+    def shares(x):
+        reading = Reading(pipeline.attends, [{n: [n] for n in range(12)}], 0, 1, LATENT, (4, 6), None)
+        with watched(looking(pipeline)[:1], reading):
+            pipeline(x, node, cond)
+        return torch.stack(list(reading.maps()[0].values()))
+
+    for row, column in ((0, 0), (1, 4), (3, 2)):
+        moved = x.clone()
+        moved[..., 2 * row : 2 * row + 2, 2 * column : 2 * column + 2] += 3 * torch.randn(2, 2)
+        change = (shares(moved) - shares(x)).abs().sum(0)
+        assert divmod(change.argmax().item(), 6) == (row, column), change
+
+
 def test_embedded_guidance_looks_at_the_prompt_at_any_scale():
     with adapted(tiny.ready(tiny.flux())) as pipeline:
         maps = zz.AttentionMaps(pipeline, {PROMPTS[0]: ["star"], PROMPTS[1]: ["rings"]})
