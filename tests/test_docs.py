@@ -66,3 +66,23 @@ def test_make_targets_are_there():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     assert {"help", "demo", "test", "check"} <= targets
     assert set(re.findall(r"make (\w+)", " ".join(block for _, block in BLOCKS))) <= targets
+
+
+def test_the_samplers_table_names_every_one_and_its_cost():
+    from hydra import compose, initialize_config_dir
+
+    from zz.cli.config import build, conf_dir
+    from zz.diffusion.curve import discrete
+    from zz.diffusion.guidance import CFG
+    from zz.diffusion.samplers.controls import cost
+    from zz.diffusion.spacing import Timesteps
+
+    table = README.split("## Samplers")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| (\d+), (\d+) \|$", table, re.M)
+    assert {words.split()[0] for words, _, _ in rows} == {p.stem for p in (ROOT / "conf/sampler").glob("*.yaml")}
+    schedule = Timesteps("leading", 1).schedule(discrete(), 20)
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        for words, predictions, network_rows in rows:
+            overrides = [*f"sampler={words}".split(), "gamma1=4", "gamma2=0"]
+            sampler = build(compose("config", overrides=overrides).sampler)
+            assert cost(sampler, CFG(), schedule) == (int(predictions), int(network_rows)), words

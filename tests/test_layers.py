@@ -27,6 +27,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("lab/cell.py", set()),
     ("lab/store.py", {"PIL", "zz.lab.cell"}),
     ("lab/stats.py", {"numpy", "scipy"}),
+    ("lab/clips.py", {"torch", "PIL", "numpy", "av", "zz.lab"}),
     ("lab/worker.py", {"torch", "PIL", "lightning", "zz.diffusion", "zz.lab", "zz.models.base", "zz.sampling"}),
     ("lab", {"torch", "PIL", "zz.diffusion", "zz.models.base", "zz.scorers.base", "zz.sampling"}),
     ("cli", {"hydra", "omegaconf", "rich", "zz.lab", "zz.models.base"}),
@@ -96,7 +97,7 @@ def test_no_drawer_for_homeless_lines():
     "command", ["import zz.models.mixture, zz.sampling", "import zz.run", "import zz.ls", "import zz.doctor"]
 )
 def test_the_exact_model_and_the_commands_need_no_diffusers(command):
-    heavy = "{'diffusers', 'transformers', 'huggingface_hub', 'lightning', 'wandb'}"
+    heavy = "{'diffusers', 'transformers', 'huggingface_hub', 'lightning', 'wandb', 'av'}"
     code = f"{command}; import sys; found = {heavy} & sys.modules.keys(); assert not found, found"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

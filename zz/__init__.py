@@ -15,9 +15,16 @@ _HOMES = {
     "Zigzag": "zz.diffusion.samplers",
     "EndToEnd": "zz.diffusion.samplers",
     "Resampling": "zz.diffusion.samplers",
+    "FreeInit": "zz.diffusion.samplers",
     "GuidanceMatched": "zz.diffusion.samplers",
+    "ImplicitZigzag": "zz.diffusion.samplers",
+    "FixedPoint": "zz.diffusion.samplers",
+    "Residuals": "zz.diffusion.samplers",
+    "RePaint": "zz.diffusion.samplers",
+    "Reflection": "zz.diffusion.samplers",
     "DDIM": "zz.diffusion.solvers",
     "EulerAncestral": "zz.diffusion.solvers",
+    "EulerAncestralStored": "zz.diffusion.solvers",
     "DPMpp2M": "zz.diffusion.solvers",
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
@@ -32,12 +39,15 @@ _HOMES = {
     "Karras": "zz.diffusion.karras",
     "Reflections": "zz.diffusion.theorems",
     "Mixture": "zz.models.mixture",
+    "Network": "zz.models.networks",
+    "Networks": "zz.models.networks",
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
     "HunyuanDiT": "zz.models.hunyuan_dit",
     "StableDiffusion3": "zz.models.sd3",
     "Flux": "zz.models.flux",
+    "AnimateDiff": "zz.models.animatediff",
     "AttentionMaps": "zz.models.attention",
 }
 
@@ -53,20 +63,30 @@ if TYPE_CHECKING:
     from zz.diffusion.guidance import Interval as Interval
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
+    from zz.diffusion.samplers import FixedPoint as FixedPoint
+    from zz.diffusion.samplers import FreeInit as FreeInit
     from zz.diffusion.samplers import GuidanceMatched as GuidanceMatched
+    from zz.diffusion.samplers import ImplicitZigzag as ImplicitZigzag
+    from zz.diffusion.samplers import Reflection as Reflection
+    from zz.diffusion.samplers import RePaint as RePaint
     from zz.diffusion.samplers import Resampling as Resampling
+    from zz.diffusion.samplers import Residuals as Residuals
     from zz.diffusion.samplers import Standard as Standard
     from zz.diffusion.samplers import Zigzag as Zigzag
     from zz.diffusion.solvers import DDIM as DDIM
     from zz.diffusion.solvers import DPMpp2M as DPMpp2M
     from zz.diffusion.solvers import EulerAncestral as EulerAncestral
+    from zz.diffusion.solvers import EulerAncestralStored as EulerAncestralStored
     from zz.diffusion.solvers import NoisyInversion as NoisyInversion
     from zz.diffusion.theorems import Reflections as Reflections
     from zz.inversion import invert as invert
+    from zz.models.animatediff import AnimateDiff as AnimateDiff
     from zz.models.attention import AttentionMaps as AttentionMaps
     from zz.models.flux import Flux as Flux
     from zz.models.hunyuan_dit import HunyuanDiT as HunyuanDiT
     from zz.models.mixture import Mixture as Mixture
+    from zz.models.networks import Network as Network
+    from zz.models.networks import Networks as Networks
     from zz.models.sd import StableDiffusion as StableDiffusion
     from zz.models.sd3 import StableDiffusion3 as StableDiffusion3
     from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL

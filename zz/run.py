@@ -11,6 +11,9 @@ from rich.markup import escape
 from zz.cli import terminal
 from zz.cli.config import Refusal, build, command, store_of
 from zz.diffusion.fields import check_count
+from zz.diffusion.samplers.budget import fit
+from zz.diffusion.trajectory import Leg
+from zz.lab.clips import check_videos, put_videos, without_video
 from zz.lab.cluster import Share
 from zz.lab.hooks import Hooks, SlotDone
 from zz.lab.planner import Job, Plan, merged, plan
@@ -19,6 +22,8 @@ from zz.lab.runner import Runner, Terminated
 from zz.lab.scoring import score, unscored
 from zz.lab.sheet import contact_sheet
 from zz.lab.store import Store
+from zz.models.base import Model
+from zz.models.networks import Network, Networks
 from zz.sampling import pair
 
 SHOWN = 10  # failures named one by one
@@ -39,6 +44,7 @@ def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = terminal.console()
     asked = request(configs)
+    check_videos(asked.plan.jobs)
     asked.store.check_writable()
     terminal.show_plan(out, asked.plan)
     asked.hooks.on_start(asked.plan)
@@ -57,7 +63,9 @@ def run(configs: Sequence[DictConfig]) -> int:
         if part.rank:
             out.print(f"share {part.rank + 1} of {part.world} is done; the first one scores and shows the tables")
             return _report_failures(out, asked)
-        return max(_report_failures(out, asked), finish(out, asked, missing))
+        code = max(_report_failures(out, asked), finish(out, asked, missing))
+        _make_videos(out, asked)
+        return code
     except Terminated:
         out.print("terminated; what is made is kept, the same command goes on from there")
         return 143
@@ -108,6 +116,15 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     return 1 if missing or scored.unreadable or scored.crashed else 0
 
 
+def _make_videos(out: Console, asked: Request) -> None:
+    """Of the clips that are there, the videos that are not."""
+    todo = without_video(asked.plan.jobs, asked.store)
+    with terminal.Bar(out, len(todo), "videos") as bar:
+        put_videos(todo, asked.store, bar.add)
+    for folder in dict.fromkeys(asked.store.folder(job.cell) / "videos" for job, _ in todo):
+        out.print(f"videos: {escape(str(folder))}", soft_wrap=True)
+
+
 def _report_failures(out: Console, asked: Request) -> int:
     """Name the prompts of which no picture came; return the exit code."""
     failures = [
@@ -143,11 +160,14 @@ def _job(config: DictConfig) -> Job:
     texts = tuple(prompt.text for prompt in dataset.prompts)
     if config.seed + len(texts) >= 2**63:
         raise Refusal(f"seed={config.seed} is too large: seed + prompt number must stay below 2^63")
+    steps, sampler = config.steps, build(config.sampler)
+    if config.budget.nfe is not None:
+        steps, sampler = fit(sampler, config.budget.nfe, config.budget.rule)
     return Job(
-        sampler=build(config.sampler),
+        sampler=sampler,
         solver=build(config.solver),
-        steps=config.steps,
-        model=build(config.model),
+        steps=steps,
+        model=_model(config),
         guidance=build(config.guidance),
         spacing=build(config.schedule),
         size=size_of(config),
@@ -161,6 +181,16 @@ def _job(config: DictConfig) -> Job:
         scorers=tuple(build(config.get("scorers") or {}).values()),
         config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
     ).resolved()
+
+
+def _model(config: DictConfig) -> Model:
+    """The model, with the other networks of a reflection where any are asked for."""
+
+    def side(given: DictConfig) -> Network:
+        other = build(OmegaConf.merge(config.model, given.model)) if given.model else None
+        return Network(other, given.prompt, given.negative_prompt)
+
+    return Networks(build(config.model), side(config.strong), side(config.weak)).asked(tuple(Leg))
 
 
 def main() -> int:

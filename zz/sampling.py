@@ -1,5 +1,6 @@
 """The method for anyone's script: `zz.sample`. It knows no Hydra, no store and no cell."""
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from zz.diffusion.fields import check_choice, check_count
 from zz.diffusion.guidance import CFG, Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.samplers import GuidanceMatched, Sampler, Zigzag
+from zz.diffusion.samplers import FreeInit, Sampler, Zigzag
 from zz.diffusion.solvers import DDIM, Solver
 from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
@@ -37,8 +38,8 @@ def sample(
     batch_size: int | None = None,
     device: str | None = None,
     probe: Probe = silent,
-) -> list[Image.Image] | Tensor:
-    """Sample one picture a prompt.
+) -> list[Any] | Tensor:
+    """Sample one picture a prompt, or one clip.
 
     model:           a model's description, or one that is open already: ours, or a diffusers pipeline as it is
     prompts:         a prompt or a list of B
@@ -50,8 +51,8 @@ def sample(
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
     schedule:        a spacing; the model's own by default
-    initial_latents: (B, C, h, w) in place of the starting noise, such as zz.invert gives
-    output:          `image` gives B PIL images, `latent` a tensor (B, C, h, w)
+    initial_latents: (B, C, h, w), of clips (B, C, F, h, w), in place of the starting noise, such as zz.invert gives
+    output:          `image` gives B PIL images, of clips B lists of F frames; `latent` a tensor like initial_latents
     batch_size:      how many at once; all by default
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
@@ -84,7 +85,7 @@ def sample(
     opened = opening(model, pair(size) if size is not None else None, texts, device)
     width = batch_size or len(texts)
     latents: list[Tensor] = []
-    images: list[Image.Image] = []
+    images: list[Any] = []
     with opened as pipeline:
         if size is None and initial_latents is None:
             size = pipeline.size
@@ -108,7 +109,7 @@ def sample(
             if output == "latent":
                 latents.append(x)
             else:
-                images += [Image.fromarray(picture.numpy()) for picture in pipeline.decode(x)]
+                images += [_shown(picture) for picture in pipeline.decode(x)]
     return torch.cat(latents) if output == "latent" else images
 
 
@@ -128,7 +129,7 @@ def draw(
     probe: Probe = silent,
     memory: Memory | None = None,
 ) -> Tensor:
-    """One batch, from noise to latents (B, C, h, w).
+    """One batch, from noise to latents (B, *shape).
 
     conditions: what `pipeline.encode` gave for the prompts and the negative prompts
     memory:     shared between batches of the same prompts, seeds and settings that differ in the sampler only
@@ -139,7 +140,7 @@ def draw(
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
     cond, uncond = conditions
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
-    guided = guidance.bind(pipeline, cond, uncond)
+    guided = pipeline.bind(guidance, cond, uncond)
     nodes = spacing.bind(pipeline.spacing)
     return sampler.sample(
         guided if memory is None else memory.of(guided),
@@ -161,6 +162,11 @@ def opening(
     if device and device.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={device}: torch sees no GPU here; choose cpu")
     return model.open(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _shown(pixels: Tensor) -> Image.Image | list[Image.Image]:
+    """A picture (H, W, 3), or the frames of a clip (F, H, W, 3)."""
+    return [Image.fromarray(f.numpy()) for f in pixels] if pixels.ndim == 4 else Image.fromarray(pixels.numpy())
 
 
 _EXAMPLES = {
@@ -196,11 +202,14 @@ def _listed(seeds: Any) -> list[Any]:
 def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
     """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
     check_guidance(guidance, model)
+    if isinstance(sampler, FreeInit):
+        sampler = sampler.inner
     for name, value in vars(sampler).items():
         if name.startswith("gamma") and isinstance(value, int | float):
             guidance.check(name, value)
-    if isinstance(sampler, GuidanceMatched) and not guidance.linear:
-        raise ValueError("sampler=guidance_matched needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
+    if sampler.linear and not guidance.linear:
+        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(sampler).__name__).lower()
+        raise ValueError(f"sampler={name} needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
 
 
 def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:

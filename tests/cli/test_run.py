@@ -380,3 +380,30 @@ def test_a_full_disk_keeps_what_is_made(tmp_path):
 )
 def test_numbers_have_the_digits_that_their_intervals_deserve(interval, text):
     assert number(interval) == text
+
+
+def test_a_budget_becomes_steps_and_lambda(cli, store_path):
+    """The cell knows the resolved numbers only: it is the one that they make when written out."""
+    code, out, err = cli("budget.nfe=8", "budget.rule=paper", "sampler=standard,zigzag", "limit=3", "-m", "scorers=[]")
+    assert code == 0, err
+    ledgers = [row.cell.ledger for row in Store(store_path).table()]
+    assert sorted((c["steps"], c["sampler"].get("lambda_")) for c in ledgers) == [(4, 2), (8, None)]
+    code, out, err = cli("sampler=zigzag", "steps=4", "lambda=2", "limit=3", "scorers=[]")
+    assert code == 0 and "0 images to make, 3 there already" in out
+    code, out, err = cli("sampler=end_to_end", "budget.nfe=2")
+    assert code == 2 and "budget.nfe=2 does not pay" in err and "Traceback" not in err
+
+
+def test_a_weaker_network_by_prompt_and_by_weights(cli, store_path):
+    line = ("sampler=reflection", "gamma2=1", "steps=3", "limit=2", "scorers=[]")
+    for words in ((), ("weak.prompt=a circle",), ("+weak.model.std=0.2",)):
+        code, out, err = cli(*line, *words)
+        assert code == 0, err
+        assert "2 images to make" in out
+    models = [row.cell.ledger["model"] for row in Store(store_path).table()]
+    assert sorted(m["is"] for m in models) == ["Mixture", "Networks", "Networks"]
+    weak = [m["weak"] for m in models if m["is"] == "Networks"]
+    assert [w["prompt"] for w in weak if "prompt" in w] == ["a circle"]
+    assert [w["model"]["std"] for w in weak if "model" in w] == [0.2]
+    code, out, err = cli(*line, "+weak.model.colour=red")
+    assert code == 2 and "colour" in err and "Traceback" not in err

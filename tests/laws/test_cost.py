@@ -7,7 +7,17 @@ from zz.diffusion.curve import discrete
 from zz.diffusion.guidance import CFG
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import from_eps
-from zz.diffusion.samplers import EndToEnd, GuidanceMatched, Resampling, Standard, Zigzag
+from zz.diffusion.samplers import (
+    EndToEnd,
+    FixedPoint,
+    GuidanceMatched,
+    ImplicitZigzag,
+    Reflection,
+    RePaint,
+    Resampling,
+    Standard,
+    Zigzag,
+)
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.solvers import DDIM
 from zz.diffusion.spacing import Timesteps
@@ -44,6 +54,19 @@ CASES = [
     (EndToEnd(5.5, 0.0), 30, 2 * 20 + 10),
     (Resampling(5.5), 10 + 9, 2 * 19),
     (Resampling(5.5, 5, 2), 10 + 10, 2 * 20),
+    (ImplicitZigzag(5.5, 0.0), 10 + 9, 2 * 19),
+    (ImplicitZigzag(1.0, 0.0, 4), 10 + 4, 10 + 2 * 4),  # a look takes both branches, the step at 1 takes one
+    (ImplicitZigzag(5.5, 0.0, 4, rounds=3), 10 + 3 * 4, 2 * (10 + 3 * 4)),
+    (ImplicitZigzag(5.5, 0.0, gap="last"), 10 + 1, 2 * 11),
+    (ImplicitZigzag(5.5, 0.0, 4, rounds=3, gap="last"), 10 + 1, 2 * 11),
+    (ImplicitZigzag(1.0, 0.0, 4, gap="last"), 10 + 1, 2 * 4 + 7),  # a look for each reflection, then steps of one row
+    (ImplicitZigzag(5.5, 5.5), 10, 20),  # nothing to reflect
+    (FixedPoint(5.5, 0.0, iterations=4), 10 + 6 * 9, 2 * 10 + (2 + 1 + 4) * 9),
+    (FixedPoint(5.5, 2.0, 4, rounds=2, iterations=1), 10 + 3 * 2 * 4, 2 * (10 + 3 * 2 * 4)),
+    (Reflection(5.5, None, 1.0), 10 + 2 * 9, 2 * 10 + 3 * 9),
+    (Reflection(5.5, 1.0, 0.0, 4, rounds=2), 10 + 2 * 2 * 4, 2 * 10 + 2 * 2 * 4),
+    (RePaint(5.5, 3, 4), 10 + 3 * 3 * 3, 2 * (10 + 27)),  # nodes 9, 6 and 3 are jumped back from, 3 times 3 nodes each
+    (RePaint(1.0, 10, 10), 10, 10),
     (GuidanceMatched(5.5, 0.0), 10, 20),
     (GuidanceMatched(0.5, 0.0, 4), 10, 4 * 1 + 6 * 2),  # 2 * .5 - 0 = 1 asks for one row
 ]
@@ -91,6 +114,9 @@ def test_one_branch_is_just_that_branch(gamma):
         (Zigzag(k=11), "k=11.*steps=10"),
         (GuidanceMatched(lambda_=11), "lambda=11"),
         (Resampling(lambda_=11), "lambda=11"),
+        (ImplicitZigzag(lambda_=11), "lambda=11.*0..10"),
+        (FixedPoint(lambda_=11), "lambda=11.*0..10"),
+        (Reflection(lambda_=11), "lambda=11.*0..10"),
     ],
     ids=repr,
 )
@@ -114,6 +140,10 @@ def test_what_does_not_fit_is_refused_with_its_bounds(sampler, message):
         (lambda: Zigzag(v_at="u"), "v_at='u'"),
         (lambda: EndToEnd(gamma2="zero"), "gamma2='zero'"),
         (lambda: Resampling(resamples=-2), "resamples=-2"),
+        (lambda: ImplicitZigzag(gap="next"), "sampler.gap='next'.*own, last"),
+        (lambda: ImplicitZigzag(rounds=-1), "rounds=-1"),
+        (lambda: Reflection(gamma_strong="much"), "sampler.gamma_strong='much'"),
+        (lambda: FixedPoint(iterations=0.5), "iterations=0.5"),
         (lambda: CFG(rescale=2), "guidance.rescale=2"),
         (lambda: CFG(rescale_on="y"), "guidance.rescale_on='y'"),
     ],

@@ -10,7 +10,7 @@ from zz.diffusion.curve import Flow, discrete
 from zz.diffusion.guidance import CFG
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity, from_x0
-from zz.diffusion.samplers import EndToEnd, GuidanceMatched, Resampling, Standard, Zigzag
+from zz.diffusion.samplers import EndToEnd, FixedPoint, GuidanceMatched, Resampling, Standard, Zigzag
 from zz.diffusion.samplers.base import Walk
 from zz.diffusion.schedule import Node
 from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
@@ -256,7 +256,7 @@ def test_history_is_that_of_the_last_way_down():
 
 @pytest.mark.parametrize(
     "sampler",
-    [Standard(), Zigzag(rounds=3), Zigzag(k=3), EndToEnd(), Resampling(resamples=4)],
+    [Standard(), Zigzag(rounds=3), Zigzag(k=3), EndToEnd(), Resampling(resamples=4), FixedPoint(iterations=2)],
     ids=repr,
 )
 def test_no_noise_is_ever_used_twice(sampler):

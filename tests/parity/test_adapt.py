@@ -3,6 +3,7 @@
 import diffusers
 import pytest
 import torch
+from PIL import Image
 
 import zz
 from tests.parity import tiny
@@ -11,10 +12,10 @@ from zz.models.adapt import adapted
 PROMPT, FAST = "a red star", {"steps": 3, "output": "latent"}
 
 
-@pytest.fixture(params=["sd", "sdxl"])
+@pytest.fixture(params=["sd", "sdxl", "animatediff"])
 def pipe(request):
     """In train mode, as a pipeline assembled in memory is; one part is not."""
-    made = getattr(tiny, request.param)(unet=(tiny.unet if request.param == "sd" else tiny.sdxl_unet)(dropout=0.5))
+    made = getattr(tiny, request.param)(unet=(tiny.sdxl_unet if request.param == "sdxl" else tiny.unet)(dropout=0.5))
     for part in (made.unet, made.text_encoder, made.vae):
         part.train()
     made.unet.mid_block.eval()
@@ -48,7 +49,8 @@ def state(pipe):
 def test_it_is_left_as_it_was_found(pipe):
     before = state(pipe)
     images = zz.sample(pipe, PROMPT, sampler=zz.Zigzag(gamma1=3.0), steps=3)
-    assert images[0].size == (16, 16), "what the U-Net was made for, times what the autoencoder enlarges"
+    first = images[0] if isinstance(images[0], Image.Image) else images[0][0]
+    assert first.size == (16, 16), "what the U-Net was made for, times what the autoencoder enlarges"
     assert state(pipe) == before
 
 

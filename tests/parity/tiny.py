@@ -89,6 +89,39 @@ def sd(prediction_type="epsilon", **parts):
     return diffusers.StableDiffusionPipeline(**made | parts)
 
 
+def motion_adapter(**more):
+    """What makes clips of `unet()`."""
+    torch.manual_seed(1)
+    settings = {
+        "block_out_channels": (16, 32, 32),
+        "motion_layers_per_block": 1,
+        "motion_num_attention_heads": 2,
+        "motion_norm_num_groups": 8,
+        "motion_max_seq_length": 6,
+    }
+    return diffusers.MotionAdapter(**settings | more)
+
+
+def animatediff(scheduler=None, **parts):
+    """An AnimateDiffPipeline; its scheduler is that of diffusers' documentation unless given."""
+    base = sd()
+    made = {
+        "vae": base.vae,
+        "text_encoder": base.text_encoder,
+        "tokenizer": base.tokenizer,
+        "unet": base.unet,
+        "motion_adapter": motion_adapter(),
+        "scheduler": scheduler or linear("linspace"),
+    }
+    return diffusers.AnimateDiffPipeline(**made | parts)
+
+
+def linear(spacing, **more):
+    """AnimateDiff's levels."""
+    settings = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "linear", "clip_sample": False}
+    return diffusers.DDIMScheduler(**settings, timestep_spacing=spacing, steps_offset=1, **more)
+
+
 def sdxl_unet(seed=0, **more):
     return unet(
         seed,

@@ -23,3 +23,9 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
     """One of `known`."""
     if value not in known:
         raise ValueError(f"{name}={value!r} is not known; known are {', '.join(known)}")
+
+
+def check_text(name: str, value: Any) -> None:
+    """A text, or None."""
+    if not isinstance(value, str | None):
+        raise ValueError(f"{name}={value!r} must be a text; quote it")

@@ -55,8 +55,9 @@ class Memory:
                 known = self._trunk[position] if position < len(self._trunk) else None
                 same = known and (known.node, known.gamma, known.leg) == (node, gamma, leg)
                 if known and same and torch.equal(known.x, x):
+                    again = position > 0 and self._trunk[position - 1].x is known.x  # the other branch of one look
                     position += 1
-                    self.predictions += 1
+                    self.predictions += not again
                     self.rows += self._cost(gamma, node, leg)
                     return known.prediction
                 following = False  # once apart, apart for good

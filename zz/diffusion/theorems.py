@@ -60,7 +60,7 @@ class Reflections:
         if self._denoise not in (None, step.denoise):
             raise ValueError("zz.Reflections measures one batch; make one for each, or leave batch_size alone")
         self._denoise = step.denoise
-        if step.leg is Leg.ZIG:
+        if step.leg in (Leg.ZIG, Leg.STRONG):
             if self._ascent:
                 self._close(step)
             self._descent[step.i] = step

@@ -18,7 +18,9 @@ class Leg(StrEnum):
 
     ZIG = "zig"  # down, towards clean: denoise
     ZAG = "zag"  # up, towards noise: invert
+    STRONG = "strong"  # down, but only to come back: the zig of a weak-to-strong reflection
     RENOISE = "renoise"  # up, by adding fresh noise; asks for no prediction
+    STAY = "stay"  # neither: the latent changes at its noise level
 
 
 class Step(NamedTuple):
@@ -33,6 +35,7 @@ class Step(NamedTuple):
     gamma: float
     prediction: Prediction
     denoise: "Guided"  # the network, for a probe that wants to ask more; such calls are not part of nfe
+    asked: tuple[float, ...] = ()  # the scales that the network was asked at, where not gamma itself
 
 
 Probe = Callable[[Step], None]
@@ -50,7 +53,7 @@ class Meter:
 
     def __call__(self, step: Step) -> None:
         self.predictions += 1
-        self.rows += self._cost(step.gamma, step.source, step.leg)
+        self.rows += sum(self._cost(gamma, step.source, step.leg) for gamma in step.asked or (step.gamma,))
 
 
 def both(*probes: Probe) -> Probe:

@@ -14,7 +14,7 @@ from zz.diffusion.guidance import Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import Prediction, from_v
-from zz.diffusion.samplers import GuidanceMatched, Sampler, Standard, Zigzag
+from zz.diffusion.samplers import FixedPoint, GuidanceMatched, ImplicitZigzag, Reflection, Sampler, Standard, Zigzag
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
@@ -61,8 +61,11 @@ class Job:
         """
         check_count("steps", self.steps, 1)
         sampler = self.sampler.resolve(self.steps)
+        model = self.model.asked(sampler.legs)
+        if isinstance(sampler, Reflection) and Leg.STRONG not in model.others:
+            sampler = sampler.by_one
         solver = self.solver if sampler.inverts else self.solver.plain
-        job = replace(self, sampler=sampler, solver=solver.simplest, guidance=self.guidance.simplest)
+        job = replace(self, model=model, sampler=sampler, solver=solver.simplest, guidance=self.guidance.simplest)
         check_pair(job.sampler, job.guidance, job.model)
         check_guidance(job.guidance, job.model, [job.negative_prompt])
         job = replace(job, spacing=job._simplest_spacing())
@@ -130,9 +133,9 @@ class Job:
             return {}
         standard = Standard(self.sampler.gamma1)
         found = {"standard": self._like(standard, self.steps, self.spacing)}
-        if isinstance(self.sampler, Zigzag) and self.guidance.linear:
-            z = self.sampler
-            matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, z.k, z.rounds)
+        z = self.sampler
+        if isinstance(z, Zigzag | ImplicitZigzag | FixedPoint) and self.guidance.linear and not self.model.others:
+            matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, getattr(z, "k", 1), z.rounds)
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over

@@ -1,14 +1,17 @@
 """The scoring pass: adds numbers to pictures that exist, and never makes a picture."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from statistics import fmean
 from typing import NamedTuple
 
 from PIL.Image import Image
 
 from zz.lab.cell import Cell, plain
+from zz.lab.clips import frames
 from zz.lab.planner import Job
 from zz.lab.store import Store, StoreError
-from zz.scorers.base import Scorer
+from zz.scorers.base import Score, Scorer
 
 BATCH = 64
 
@@ -49,10 +52,11 @@ def score(
         try:
             with scorer.open(device) as score_images:
                 for job, indices in work:
-                    for start in range(0, len(indices), BATCH):
-                        images, broken = _read(job, indices[start : start + BATCH], store)
+                    batch = max(1, BATCH // job.model.frames)
+                    for start in range(0, len(indices), batch):
+                        images, broken = _read(job, indices[start : start + batch], store)
                         unreadable |= dict.fromkeys(broken)
-                        values = score_images(list(images.values()), [job.prompts[i] for i in images])
+                        values = _values(scorer, score_images, list(images.values()), [job.prompts[i] for i in images])
                         scores = dict(zip(images, values, strict=True))
                         store.put_scores(job.cell, identity(scorer), _settings(scorer), scores)
                         made += len(images)
@@ -64,15 +68,25 @@ def score(
     return Scored(made, tuple(unreadable), crashed)
 
 
-def _read(job: Job, indices: Sequence[int], store: Store) -> tuple[dict[int, Image], list[str]]:
-    """A cell's pictures by index, and what is wrong with those that cannot be read."""
+def _read(job: Job, indices: Sequence[int], store: Store) -> tuple[dict[int, list[Image]], list[str]]:
+    """A cell's clips by index, a picture being one of one frame, and what is wrong with those that cannot be read."""
     images, broken = {}, []
     for i in indices:
         try:
-            images[i] = store.image(job.cell, i)
+            images[i] = frames(store.image(job.cell, i), job.model.frames)
         except StoreError as error:
             broken.append(str(error))
     return images, broken
+
+
+def _values(scorer: Scorer, score_images: Score, clips: Sequence[list[Image]], prompts: Sequence[str]) -> list[float]:
+    """One score a clip: its own, or the mean of its frames'. A picture is a clip of one frame."""
+    if scorer.reads_clips:
+        return score_images(clips, prompts)
+    values = iter(
+        score_images([f for clip in clips for f in clip], [p for p, c in zip(prompts, clips, strict=True) for _ in c])
+    )
+    return [fmean(islice(values, len(clip))) for clip in clips]
 
 
 def _settings(scorer: Scorer) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""A contact sheet: the same prompts and seeds, side by side, cell by cell."""
+"""A contact sheet: the same prompts and seeds, side by side, cell by cell; of a clip, its middle frame."""
 
 import hashlib
 import textwrap
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from zz.lab.clips import frames
 from zz.lab.planner import Job
 from zz.lab.store import Store
 
@@ -34,7 +35,8 @@ def contact_sheet(columns: Sequence[tuple[str, Job]], store: Store, rows: int = 
     for c, (title, job) in enumerate(columns):
         _write(draw, (LABEL + c * step, 6), title, 17, font)
         for r, i in enumerate(indices):
-            picture = store.image(job.cell, i)
+            clip = frames(store.image(job.cell, i), job.model.frames)
+            picture = clip[len(clip) // 2]
             picture.thumbnail((PICTURE, PICTURE), Image.Resampling.LANCZOS)
             if max(picture.size) < PICTURE:  # small pictures grow by whole pixels
                 times = PICTURE // max(picture.size)

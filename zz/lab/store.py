@@ -2,7 +2,8 @@
 
     <root>/cells/<key>/cell.json                  the ledger, and how many prompts there are
                       /width.json                 the batch size that the cell began with
-                      /images/003/003127.png      a thousand to a folder
+                      /images/003/003127.png      a thousand to a folder; of a clip, the strip of its frames
+                      /videos/8fps/003/003127.mp4 made of the pictures, and like a contact sheet made again if lost
                       /scores/<name>-<id>/003.json
                       /failed/003127.json         why a picture could not be made
                       /runs/<start>-<host>-<pid>.json    what varies from run to run
@@ -181,6 +182,18 @@ class Store:
 
     def _failure_path(self, cell: Cell, index: int) -> Path:
         return self.folder(cell) / "failed" / f"{index:06d}.json"
+
+    # -- videos --------------------------------------------------------------------------------------------
+
+    def video_path(self, cell: Cell, index: int, fps: int) -> Path:
+        """Where the video of clip `index` lies, or will lie."""
+        return self.folder(cell) / "videos" / f"{fps}fps" / f"{index // FOLDER:03d}" / f"{index:06d}.mp4"
+
+    def put_video(self, cell: Cell, index: int, fps: int, content: bytes) -> None:
+        """Write one video."""
+        path = self.video_path(cell, index, fps)
+        with _clear(path), _replacing(path) as temporary:
+            temporary.write_bytes(content)
 
     # -- scores --------------------------------------------------------------------------------------------
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from zz.diffusion.memory import Memory
 from zz.diffusion.samplers.controls import Cost
 from zz.diffusion.trajectory import Meter, Probe, silent
+from zz.lab.clips import picture
 from zz.lab.hooks import SlotDone
 from zz.lab.planner import Job
 from zz.lab.slots import Bundle, Slot
@@ -139,7 +139,7 @@ class _Desk:
             if i in failed:
                 self.store.put_failure(job.cell, i, job.prompts[i], job.seed + i, failed[i])
             else:
-                self.store.put_image(job.cell, i, Image.fromarray(pictures[i].numpy()), job.prompts[i], job.seed + i)
+                self.store.put_image(job.cell, i, picture(pictures[i]), job.prompts[i], job.seed + i)
         yield from self.remarks
         self.remarks.clear()
         made, seconds = tuple(i for i in lacking if i in pictures), time.perf_counter() - start

@@ -15,6 +15,7 @@ HOMES = {  # by diffusers' name
     "HunyuanDiTPipeline": "zz.models.hunyuan_dit",
     "StableDiffusion3Pipeline": "zz.models.sd3",
     "FluxPipeline": "zz.models.flux",
+    "AnimateDiffPipeline": "zz.models.animatediff",
 }
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from zz.diffusion.curve import Curve
+from zz.diffusion.guidance import Guidance, Guided
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.spacing import Spacing
+from zz.diffusion.trajectory import Leg
 
 PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
 
@@ -74,7 +76,7 @@ class Pipeline(ABC):
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        """The latent's shape (C, h, w) for a picture of (height, width) pixels. Raises ValueError on a bad size."""
+        """The latent's shape, (C, h, w) or (C, F, h, w), for (height, width) pixels. Raises ValueError on bad sizes."""
 
     @abstractmethod
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
@@ -84,9 +86,13 @@ class Pipeline(ABC):
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
         """One prediction a condition, in one batched pass."""
 
+    def bind(self, guidance: Guidance, cond: Any, uncond: Any) -> Guided:
+        """What a sampler asks: this network under a guidance, with the conditions that `encode` gave."""
+        return guidance.bind(self, cond, uncond)
+
     @abstractmethod
     def decode(self, x: Tensor) -> Tensor:
-        """Latents (B, C, h, w) to pictures (B, H, W, 3), uint8, on the CPU."""
+        """Latents (B, C, h, w) to pictures (B, H, W, 3), or (B, C, F, h, w) to clips (B, F, H, W, 3); uint8, CPU."""
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         """Pictures (B, H, W, 3), uint8, to clean latents (B, C, h, w), float32. Raises ValueError where it cannot."""
@@ -104,9 +110,20 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
+    frames: int = 1  # more than one: it makes clips,
+    fps: int = 8  # which are shown so fast
     tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
     has_weights: ClassVar[bool] = True  # one without is not put on a device
     embeds_guidance: bool = False  # as in Pipeline
+
+    @property
+    def others(self) -> frozenset[Leg]:
+        """The legs on which another network answers than the one that the steps ask."""
+        return frozenset()
+
+    def asked(self, legs: Collection[Leg]) -> "Model":
+        """The simplest model that answers alike on these legs."""
+        return self
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:

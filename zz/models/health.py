@@ -36,7 +36,7 @@ def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mappi
 
 def _packages(model: Pretrained, sources: Sequence[Source]) -> Check:
     found, absent = [], []
-    extra = ["accelerate"] * model.savings.offload
+    extra = ["accelerate"] * model.savings.offload + ["av"] * (model.frames > 1)  # PyAV writes videos
     folders = [folder for source in sources for folder in source.folders.values()]
     if any(list(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file() for folder in folders):
         extra += ["sentencepiece", "protobuf"]  # a tokenizer that transformers must make its own of

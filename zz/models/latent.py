@@ -131,7 +131,7 @@ class LatentPipeline(Pipeline):
         with self._vae() as vae:
             pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to wait
-        shown = self.parts.image_processor.postprocess(pictures.float(), output_type="pt")  # 0..1
+        shown = (pictures.float() / 2 + 0.5).clamp(0, 1)
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
 
     @torch.no_grad()

@@ -55,6 +55,7 @@ class Pretrained(Model):
     parts: ClassVar[tuple[str, ...]]  # whatever else a folder holds moves no number
     without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
     pipeline: ClassVar[type[LatentPipeline]]  # what it is once open
+    becomes: ClassVar[str | None] = None  # the pipeline that it is opened as; None: `kind`
     classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # diffusers', of parts that a field can name
 
     pretrained: str
@@ -166,7 +167,7 @@ class Pretrained(Model):
                 kind = getattr(diffusers, self.classes[part])
                 loaded[part] = kind.from_pretrained(folders[part], variant=variant, dtype=dtype)
             at, variant = f"model.pretrained={home.name}", self._held(f for p, f in folders.items() if p not in given)
-            whole = getattr(diffusers, self.kind)
+            whole = getattr(diffusers, self.becomes or self.kind)
             return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.left_out, **loaded)
         except Exception as error:  # whatever the loaders of its parts raise
             said = str(error).split("\n")[0]

@@ -13,6 +13,8 @@ def quiet() -> Iterator[None]:
     transformers_log.set_verbosity_error()  # before diffusers, whose import sets off its remarks
     from diffusers.utils import logging as diffusers_log
 
+    other = diffusers_log.get_verbosity()
+    diffusers_log.set_verbosity_error()
     logs = [log for log in (transformers_log, diffusers_log) if log.is_progress_bar_enabled()]
     for log in logs:
         log.disable_progress_bar()
@@ -20,5 +22,6 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         transformers_log.set_verbosity(level)
+        diffusers_log.set_verbosity(other)
         for log in logs:
             log.enable_progress_bar()

@@ -5,9 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
-from PIL import Image
-
-Score = Callable[[Sequence[Image.Image], Sequence[str]], list[float]]
+Score = Callable[[Sequence[Any], Sequence[str]], list[float]]  # PIL pictures; lists of them where `reads_clips`
 
 
 class Scorer(ABC):
@@ -17,6 +15,7 @@ class Scorer(ABC):
     version: ClassVar[int]  # raised when a fix moves numbers
     unit: ClassVar[str]
     higher_is_better: ClassVar[bool]
+    reads_clips: ClassVar[bool] = False  # given lists of frames; others see each frame, and a clip has their mean
 
     @abstractmethod
     def open(self, device: str = "cpu") -> AbstractContextManager[Score]:

@@ -1,6 +1,6 @@
 """Guidance: from what a network says with and without the prompt, to one prediction."""
 
-from zz.diffusion.guidance.base import Denoiser, Guidance, Guided, Told
+from zz.diffusion.guidance.base import Branches, Denoiser, Guidance, Guided, Told
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.guidance.cfgpp import CFGpp
 from zz.diffusion.guidance.embedded import Embedded
@@ -16,6 +16,7 @@ __all__ = [
     "SAG",
     "SCFG",
     "SEG",
+    "Branches",
     "CFGpp",
     "Denoiser",
     "Embedded",

@@ -33,6 +33,22 @@ class Guided(Protocol):
     def __call__(self, x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction: ...
 
 
+class Branches(NamedTuple):
+    """One look at a latent without and with the prompt, off which a linear guidance reads every scale."""
+
+    u: Prediction
+    c: Prediction
+
+    def at(self, gamma: float) -> Prediction:
+        """u + gamma * (c - u), to the bit what a guided prediction would be."""
+        return (self.u, self.c)[int(gamma)] if gamma in (0, 1) else self.u.lerp(self.c, gamma)
+
+    @property
+    def gap(self) -> Tensor:
+        """What the prompt adds to eps."""
+        return self.c.eps - self.u.eps
+
+
 class Guidance(ABC):
     """A way to make one prediction of several."""
 

@@ -38,6 +38,7 @@ class GuidanceMatched(Sampler):
     rounds: int = 1
     version: ClassVar[int] = 1
     inverts: ClassVar[bool] = False
+    linear: ClassVar[bool] = True
 
     def __post_init__(self):
         for name in ("gamma1", "gamma2"):

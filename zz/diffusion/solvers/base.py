@@ -16,10 +16,11 @@ from zz.diffusion.schedule import Node
 
 
 class Past(NamedTuple):
-    """An earlier prediction, and where it was made."""
+    """An earlier prediction, where it was made, and the noise of the move that was made with it."""
 
     node: Node
     prediction: Prediction
+    z: Callable[[], Tensor]  # draws the very same again: noise is keyed
 
 
 class Solver(ABC):

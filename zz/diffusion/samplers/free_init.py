@@ -1,0 +1,91 @@
+"""FreeInit (Wu et al., ECCV 2024, arXiv:2312.07537): sample again, from a start whose low frequencies are the result's.
+
+A network trained on noised clips has seen starts that still hold a clip's low frequencies; pure noise holds none, and
+frames come out less alike than they should. So what was sampled is noised again, with the very noise that it began
+with, and its low frequencies replace those of fresh noise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zz.diffusion.fields import check_count, check_number
+from zz.diffusion.noise import Noise
+from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.trajectory import silent
+
+
+@dataclass(frozen=True)
+class FreeInit(Sampler):
+    """What an iteration ends with, at node T, is taken as x_0 as it stands, as decoding takes it. Noised to node 0 it
+    is alpha * x + sigma * x_T; where node 0 has alpha = 0, as in rectified flow, that is x_T, and nothing is handed on.
+
+    inner:      the sampler that every iteration runs
+    iterations: how often it is run; 1 is the inner sampler itself
+    order:      of the Butterworth filter, 1 / (1 + d^(2 order)); the higher, the sharper its edge at d = 1
+    spatial:    cut-off over height and width, as a share of the highest frequency there is, in (0, 1]
+    temporal:   cut-off over frames, likewise; pictures have none
+    """
+
+    inner: Sampler = field(default_factory=Zigzag)
+    iterations: int = 3
+    order: int = 4
+    spatial: float = 0.25
+    temporal: float = 0.25
+    version: ClassVar[int] = 1
+
+    def __post_init__(self):
+        if not isinstance(self.inner, Sampler) or isinstance(self.inner, FreeInit):
+            raise ValueError(f"inner={self.inner!r} must be a sampler other than FreeInit, such as zz.Zigzag()")
+        check_count("iterations", self.iterations, 1)
+        check_count("order", self.order, 1)
+        for name in ("spatial", "temporal"):
+            check_number(name, getattr(self, name), 1e-3, 1)
+        for name in ("gamma1", "inverts"):
+            object.__setattr__(self, name, getattr(self.inner, name))
+
+    def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
+        first = schedule.nodes[0]
+        x = self.inner.sample(denoise, x_T, schedule, solver, noise, probe)
+        for k in range(1, self.iterations):
+            start = self._mixed(first.alpha * x + first.sigma * x_T, noise(0, "free_init", k).to(x))
+            x = self.inner.sample(denoise, start, schedule, solver, _anew(noise, k), probe)
+        return x
+
+    def nfe(self, T):
+        return self.iterations * self.inner.nfe(T)
+
+    def resolve(self, T):
+        inner = self.inner.resolve(T)
+        return inner if self.iterations == 1 else replace(self, inner=inner)
+
+    def _mixed(self, low: Tensor, high: Tensor) -> Tensor:
+        """`high`, with its low frequencies replaced by those of `low`: (B, C, h, w) or (B, C, F, h, w)."""
+        shape = low.shape[2:]
+        cutoffs = (*[self.temporal] * (len(shape) - 2), self.spatial, self.spatial)
+        axes, gain = tuple(range(2, low.ndim)), low_pass(shape, cutoffs, self.order).to(low.device, torch.float32)
+        there = torch.fft.rfftn((low - high).float(), dim=axes)
+        return high + torch.fft.irfftn(gain * there, s=shape, dim=axes).to(high)
+
+
+def low_pass(shape: Sequence[int], cutoffs: Sequence[float], order: int) -> Tensor:
+    """The gain of each frequency of a real FFT over `shape`: 1 at the mean, one half where d = 1, float64.
+
+    d^2 sums (frequency / cut-off)^2 over the axes, 1 being the highest frequency. At an even length these are the
+    frequencies of the authors' code; at an odd one theirs lie half a frequency off, and the mean is not kept.
+    """
+    d2 = torch.zeros((), dtype=torch.float64)
+    for axis, (n, cutoff) in enumerate(zip(shape, cutoffs, strict=True)):
+        rows = torch.fft.rfftfreq if axis == len(shape) - 1 else torch.fft.fftfreq
+        along = [-1 if i == axis else 1 for i in range(len(shape))]
+        d2 = d2 + (2 * rows(n, dtype=torch.float64) / cutoff).square().view(along)
+    return 1 / (1 + d2**order)
+
+
+def _anew(noise: Noise, k: int) -> Noise:
+    """What a stochastic solver draws in iteration k: no noise twice."""
+    return lambda step, leg, round: noise(step, f"{leg}@{k}", round)

@@ -1,0 +1,133 @@
+"""AnimateDiff (Guo et al., ICLR 2024, arXiv:2307.04725): a Stable Diffusion that makes clips, by a motion adapter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zz.diffusion.fields import check_count
+from zz.diffusion.spacing import Timesteps
+from zz.models.latent import LatentPipeline
+from zz.models.sd import StableDiffusionPipeline
+from zz.models.unet import UNetModel
+
+
+@dataclass(frozen=True)
+class AnimateDiff(UNetModel):
+    """A Stable Diffusion as in `UNetModel`, with
+
+    motion_adapter: a folder or hub id (ID or ID@REVISION) of a diffusers MotionAdapter
+    frames:         of a clip; at most what the adapter was made for
+    fps:            frames a second, when a clip is shown; moves no number
+    beta_schedule:  the noise levels that the adapter was trained on, whatever the base says of itself
+
+    Its own nodes are linspace timesteps, N - 1 to 0, and then the clean node: on these times diffusers' documentation
+    samples the published adapters. They are walked here as one chain, each step to the next node. diffusers' DDIM goes
+    from t to t - N // T instead, which is not where it asks next: no zag could lead back along that. With
+    schedule=leading, or trailing where T divides N, both are the same chain.
+    """
+
+    kind: ClassVar[str] = "StableDiffusionPipeline"
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline  # whose sizes and levels its own are
+    becomes: ClassVar[str | None] = "AnimateDiffPipeline"
+    parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae", "motion_adapter")
+    without: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
+    classes: ClassVar[Mapping[str, str]] = {**UNetModel.classes, "motion_adapter": "MotionAdapter"}
+
+    gamma1: float = 7.5
+    batch_size: int = 1
+    name: str = "animatediff"
+    motion_adapter: str = "guoyww/animatediff-motion-adapter-v1-5-3"
+    frames: int = 16
+    fps: int = 8
+    beta_schedule: str = "linear"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("model.frames", self.frames, 1)
+        check_count("model.fps", self.fps, 1)
+        if not self.motion_adapter:
+            raise ValueError("model.motion_adapter is not set; give a folder or a hub id")
+
+    def identity(self) -> Mapping[str, Any]:
+        return {**super().identity(), "frames": self.frames, "beta_schedule": self.beta_schedule}
+
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
+        super().check(size, prompts, precision)
+        unet, adapter = self._config("unet"), self._config("motion_adapter")
+        check_frames("model.frames", self.frames, adapter.get("motion_max_seq_length", 32))
+        own, its = (list(config.get("block_out_channels", ())) for config in (unet, adapter))
+        if own != its or adapter.get("conv_in_channels"):
+            raise ValueError(
+                f"model.motion_adapter={self.motion_adapter} is made for a U-Net of {its} channels that reads latents "
+                f"of {adapter.get('conv_in_channels') or 4}; that of model.pretrained={self._home().name} has {own}, 4"
+            )
+
+    def _config(self, part: str) -> Mapping[str, Any]:
+        found = super()._config(part)
+        if part != "scheduler":
+            return found
+        asked = {"beta_schedule": self.beta_schedule, "timestep_spacing": "linspace", "set_alpha_to_one": True}
+        return {**found, "trained_betas": None, **asked}
+
+    def _opened(self, loaded: Any) -> "AnimateDiffPipeline":
+        from diffusers import DDIMScheduler
+
+        loaded.scheduler = DDIMScheduler.from_config(self._config("scheduler"))
+        loaded.unet.eval()  # made of the U-Net and the adapter only now
+        return AnimateDiffPipeline(loaded, self.size, self.savings.release, self.frames)
+
+
+class AnimateDiffPipeline(StableDiffusionPipeline):
+    """An open AnimateDiff. A condition is its text, (B, tokens, width), the same for every frame.
+
+    frames: of a clip; by default 16, as in diffusers, or as many as the adapter was made for
+    """
+
+    tappable = False  # guidance that reaches into attention has not been tried on clips
+
+    def __init__(
+        self, parts: Any, size: tuple[int, int] | None = None, release: bool = False, frames: int | None = None
+    ) -> None:
+        super().__init__(parts, size, release)
+        if parts.free_init_enabled:
+            raise ValueError(
+                "the AnimateDiffPipeline has FreeInit enabled, which is a sampler here: call its disable_free_init, "
+                "and give sampler=zz.FreeInit(...)"
+            )
+        most = parts.unet.config.motion_max_seq_length
+        self.frames = min(16, most) if frames is None else frames
+        check_frames("frames", self.frames, most)
+        if isinstance(self.spacing, Timesteps) and self.spacing.spacing == "linspace":
+            self.spacing = replace(
+                self.spacing, final="clean"
+            )  # it ends on timestep 0: what comes after can be no other
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        channels, *sides = super().shape(size)
+        return channels, self.frames, *sides
+
+    def decode(self, x: Tensor) -> Tensor:
+        return torch.stack([self._decoded(clip.transpose(0, 1)) for clip in x])
+
+    def _decoded(self, frames: Tensor) -> Tensor:
+        """One clip's frames, (F, C, h, w), as pictures."""
+        return super().decode(frames)
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        raise ValueError("a picture is no clip: AnimateDiff has no way from pictures to latents; it cannot invert them")
+
+    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+        return super()._said(rows, time, [torch.cat(list(conds)).repeat_interleave(rows.shape[2], dim=0)])
+
+
+def check_frames(name: str, frames: int, most: int) -> None:
+    """Raise ValueError on more frames than an adapter knows places for."""
+    check_count(name, frames, 1)
+    if frames > most:
+        raise ValueError(f"{name}={frames} is too many: the motion adapter was made for at most {most}; lower it")
+
+
+__all__ = ["AnimateDiff", "AnimateDiffPipeline"]

@@ -1,0 +1,206 @@
+"""Several networks in one latent space: one for the steps, others for the two legs of a reflection (W2SD).
+
+Weak-to-strong diffusion (Bai et al. 2025, arXiv:2502.00473) denoises with a strong network and inverts with a weak one.
+Who is strong and who is weak may differ in guidance (the sampler's own fields), in the prompt, or in the weights.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from zz.diffusion.curve import Curve
+from zz.diffusion.fields import check_text
+from zz.diffusion.guidance import Guidance, Guided
+from zz.diffusion.prediction import Prediction
+from zz.diffusion.schedule import Node
+from zz.diffusion.spacing import Spacing
+from zz.diffusion.trajectory import Leg
+from zz.models.base import Check, Model, Pipeline
+
+
+@dataclass(frozen=True)
+class Network:
+    """How a network differs from the one that the steps ask. What is None is the same.
+
+    model:           another model in the same latent space, such as one with other weights (a LoRA at another scale,
+                     once it is fused into a folder, is that)
+    prompt:          a prompt for all pictures, in which {prompt} stands for each one's own; "" says nothing
+    negative_prompt: a negative prompt for all pictures
+    """
+
+    model: Model | None = None
+    prompt: str | None = None
+    negative_prompt: str | None = None
+
+    def texts(
+        self, prompts: Sequence[str], negatives: Sequence[str | None]
+    ) -> tuple[Sequence[str], Sequence[str | None]]:
+        """What this network is told where the steps are told `prompts` and `negatives`."""
+        if self.prompt is not None:
+            prompts = [self.prompt.replace("{prompt}", text) for text in prompts]
+        return prompts, negatives if self.negative_prompt is None else [self.negative_prompt] * len(prompts)
+
+
+SAME = Network()
+
+
+@dataclass(frozen=True)
+class Networks(Model):
+    """
+    own:    what the steps ask; it recommends, encodes pictures and decodes
+    strong: what the way down of a `reflection` asks
+    weak:   what every way up asks, whatever the sampler
+    """
+
+    own: Model
+    strong: Network = SAME
+    weak: Network = SAME
+    name: str = field(init=False)
+    gamma1: float = field(init=False)
+    steps: int = field(init=False)
+    size: tuple[int, int] = field(init=False)
+    batch_size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "gamma1", "steps", "size", "batch_size"):
+            object.__setattr__(self, name, getattr(self.own, name))
+        for name, side in (("strong", self.strong), ("weak", self.weak)):
+            check_text(f"{name}.prompt", side.prompt)
+            check_text(f"{name}.negative_prompt", side.negative_prompt)
+            side = replace(
+                side,
+                model=None if side.model == self.own else side.model,
+                prompt=None if side.prompt == "{prompt}" else side.prompt,
+            )
+            object.__setattr__(self, name, side)
+
+    @property
+    def has_weights(self) -> bool:  # type: ignore[override]
+        return any(model.has_weights for model in self._models())
+
+    @property
+    def tappable(self) -> bool:  # type: ignore[override]
+        return all(model.tappable for model in self._models())
+
+    @property
+    def others(self) -> frozenset[Leg]:
+        sides = ((Leg.STRONG, self.strong), (Leg.ZAG, self.weak))
+        return frozenset(leg for leg, side in sides if side != SAME)
+
+    def asked(self, legs: Collection[Leg]) -> Model:
+        strong, weak = (self.strong if Leg.STRONG in legs else SAME), (self.weak if Leg.ZAG in legs else SAME)
+        return self.own if strong == weak == SAME else Networks(self.own, strong, weak)
+
+    def identity(self) -> Mapping[str, Any]:
+        def differs(side: Network) -> dict[str, Any]:
+            texts = {"prompt": side.prompt, "negative_prompt": side.negative_prompt}
+            found: dict[str, Any] = {name: text for name, text in texts.items() if text is not None}
+            if side.model:
+                found["model"] = {"is": type(side.model).__name__} | dict(side.model.identity())
+            return found
+
+        sides = {name: differs(side) for name, side in (("strong", self.strong), ("weak", self.weak)) if side != SAME}
+        return {"own": type(self.own).__name__} | dict(self.own.identity()) | sides
+
+    def source(self) -> Mapping[str, Any]:
+        found = dict(self.own.source())
+        for name, side in (("strong", self.strong), ("weak", self.weak)):
+            found |= {f"{name}.{k}": v for k, v in (side.model.source() if side.model else {}).items()}
+        return found
+
+    def levels(self) -> tuple[Curve, Spacing]:
+        return self.own.levels()
+
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
+        self.own.check(size, prompts, precision)
+        for name, side in (("strong", self.strong), ("weak", self.weak)):
+            texts, negatives = side.texts(prompts, [None] * len(prompts))
+            said = [text for text in (*texts, *negatives) if text is not None] if side != SAME else []
+            (side.model or self.own).check(size, said, precision)
+            if side.model and side.model.levels()[0] != self.own.levels()[0]:
+                raise ValueError(f"{name}.model={side.model.name} has other noise levels than {self.own.name}")
+
+    def health(
+        self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
+    ) -> list[Check]:
+        return [check for model in self._models() for check in model.health(size, precision, room)]
+
+    @contextmanager
+    def open(self, device: str = "cpu", precision: str = "32") -> Iterator["NetworksPipeline"]:
+        with ExitStack() as stack:
+            opened = {model: stack.enter_context(model.open(device, precision)) for model in self._models()}
+            yield NetworksPipeline(self, opened)
+
+    def _models(self) -> list[Model]:
+        return list(dict.fromkeys([self.own, *(s.model for s in (self.strong, self.weak) if s.model)]))
+
+
+class Told(NamedTuple):
+    """One condition for each network."""
+
+    own: Any
+    strong: Any
+    weak: Any
+
+
+class NetworksPipeline(Pipeline):
+    """The open networks. As a denoiser it is the one of the steps; bound to a guidance, each leg has its own."""
+
+    def __init__(self, model: Networks, opened: Mapping[Model, Pipeline]) -> None:
+        self.own = opened[model.own]
+        self.sides = {
+            Leg.STRONG: (model.strong, opened[model.strong.model or model.own]),
+            Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
+        }
+        self.tappable = all(pipeline.tappable for pipeline in opened.values())
+        self.device, self.curve, self.spacing, self.size = (
+            self.own.device,
+            self.own.curve,
+            self.own.spacing,
+            self.own.size,
+        )
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        shape = self.own.shape(size)
+        for leg, (_, pipeline) in self.sides.items():
+            if pipeline.shape(size) != shape:
+                name = "strong" if leg is Leg.STRONG else "weak"
+                raise ValueError(f"{name}.model has latents {pipeline.shape(size)}, the steps' model has {shape}")
+        return shape
+
+    def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Told, Told]:
+        own = self.own.encode(prompts, negative_prompts)
+        told = [
+            own if side == SAME else pipeline.encode(*side.texts(prompts, negative_prompts))
+            for side, pipeline in self.sides.values()
+        ]
+        cond, uncond = zip(own, *told, strict=True)
+        return Told(*cond), Told(*uncond)
+
+    def __call__(self, x: Tensor, node: Node, *conds: Told) -> tuple[Prediction, ...]:
+        return self.own(x, node, *(cond.own for cond in conds))
+
+    def bind(self, guidance: Guidance, cond: Told, uncond: Told) -> Guided:
+        own = self.own.bind(guidance, cond.own, uncond.own)
+        strong, weak = (pipeline for _, pipeline in self.sides.values())
+        by_leg = {
+            Leg.STRONG: strong.bind(guidance, cond.strong, uncond.strong),
+            Leg.ZAG: weak.bind(guidance, cond.weak, uncond.weak),
+        }
+
+        def guided(x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction:
+            return by_leg.get(leg, own)(x, node, gamma, leg)
+
+        return guided
+
+    def decode(self, x: Tensor) -> Tensor:
+        return self.own.decode(x)
+
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        return self.own.encode_image(pictures)
+
+
+__all__ = ["Network", "Networks"]
