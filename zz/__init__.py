@@ -28,6 +28,7 @@ _HOMES = {
     "DPMpp2M": "zz.diffusion.solvers",
     "NoisyInversion": "zz.diffusion.solvers",
     "CFG": "zz.diffusion.guidance",
+    "Embedded": "zz.diffusion.guidance",
     "CFGpp": "zz.diffusion.guidance",
     "Interval": "zz.diffusion.guidance",
     "PAG": "zz.diffusion.guidance",
@@ -43,6 +44,9 @@ _HOMES = {
     "StableDiffusion": "zz.models.sd",
     "shapes": "zz.models.shapes",
     "StableDiffusionXL": "zz.models.sdxl",
+    "HunyuanDiT": "zz.models.hunyuan_dit",
+    "StableDiffusion3": "zz.models.sd3",
+    "Flux": "zz.models.flux",
     "AnimateDiff": "zz.models.animatediff",
     "AttentionMaps": "zz.models.attention",
 }
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from zz.diffusion.guidance import SCFG as SCFG
     from zz.diffusion.guidance import SEG as SEG
     from zz.diffusion.guidance import CFGpp as CFGpp
+    from zz.diffusion.guidance import Embedded as Embedded
     from zz.diffusion.guidance import Interval as Interval
     from zz.diffusion.karras import Karras as Karras
     from zz.diffusion.samplers import EndToEnd as EndToEnd
@@ -77,10 +82,13 @@ if TYPE_CHECKING:
     from zz.inversion import invert as invert
     from zz.models.animatediff import AnimateDiff as AnimateDiff
     from zz.models.attention import AttentionMaps as AttentionMaps
+    from zz.models.flux import Flux as Flux
+    from zz.models.hunyuan_dit import HunyuanDiT as HunyuanDiT
     from zz.models.mixture import Mixture as Mixture
     from zz.models.networks import Network as Network
     from zz.models.networks import Networks as Networks
     from zz.models.sd import StableDiffusion as StableDiffusion
+    from zz.models.sd3 import StableDiffusion3 as StableDiffusion3
     from zz.models.sdxl import StableDiffusionXL as StableDiffusionXL
     from zz.models.shapes import shapes as shapes
     from zz.sampling import sample as sample

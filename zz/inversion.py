@@ -52,7 +52,8 @@ def invert(
     guidance:        zz.CFG() by default
     schedule:        a spacing; the model's own by default
     network_time:    the time that the network is told: of the noisier node t (Eq. 4), or of the cleaner s
-    v_at:            the level at which a v-prediction is read: t, or where the latent lies, s (as diffusers)
+    v_at:            the level at which a v-prediction is read: t, or where the latent lies, s (as diffusers); no
+                     other prediction heeds it, a flow's velocity is read where the latent lies
     batch_size:      how many at once; all by default
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
@@ -78,7 +79,8 @@ def invert(
     latents = []
     with opening(model, size, texts, device) as pipeline:
         shape = pipeline.shape(size)
-        nodes = (schedule or Own()).bind(pipeline.spacing).schedule(pipeline.curve, steps)
+        check_guidance(guidance or CFG(), pipeline, [negative_prompt])
+        nodes = (schedule or Own()).bind(pipeline.spacing).sized(size).schedule(pipeline.curve, steps)
         for chosen in torch.arange(B).split(batch_size or B):
             cond, uncond = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
             guided = (guidance or CFG()).bind(pipeline, cond, uncond)

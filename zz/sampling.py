@@ -79,6 +79,7 @@ def sample(
     check_kind("guidance", guidance, Guidance)
     check_kind("schedule", schedule, Spacing)
     check_pair(sampler or Zigzag(), guidance or CFG(), model)
+    check_guidance(guidance or CFG(), model, negatives)
     if size is None and isinstance(model, Model):
         size = model.size
     opened = opening(model, pair(size) if size is not None else None, texts, device)
@@ -140,10 +141,11 @@ def draw(
     cond, uncond = conditions
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     guided = pipeline.bind(guidance, cond, uncond)
+    nodes = spacing.bind(pipeline.spacing)
     return sampler.sample(
         guided if memory is None else memory.of(guided),
         start.to(pipeline.device),
-        spacing.bind(pipeline.spacing).schedule(pipeline.curve, steps),
+        (nodes if size is None else nodes.sized(size)).schedule(pipeline.curve, steps),
         solver,
         KeyedNoise(tuple(seeds), tuple(shape)),
         probe,
@@ -210,14 +212,25 @@ def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
         raise ValueError(f"sampler={name} needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
 
 
-def check_guidance(guidance: Guidance, model: Any) -> None:
-    """Raise ValueError on a model whose attention a guidance cannot reach. model: open or not."""
-    if guidance.taps and isinstance(model, Model | Pipeline) and not model.tappable:
-        what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"
+def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:
+    """Raise ValueError where a model's network has not what a guidance needs, or a negative prompt is lost on it.
+
+    model: open or not
+    """
+    ours = isinstance(model, Model | Pipeline)
+    what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"
+    if guidance.taps and ours and not model.tappable:
         raise ValueError(
             f"guidance={type(guidance).__name__} reaches into a U-Net's self-attention, which {what} has not; "
             "choose cfg, cfgpp, or a model of Stable Diffusion"
         )
+    if guidance.embedded and ours and not model.embeds_guidance:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
+            "choose cfg, or a model like FLUX.1-dev"
+        )
+    if guidance.embedded and any(negative is not None for negative in negative_prompts):
+        raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
 
 
 def pair(size: Any) -> tuple[int, int]:

@@ -302,3 +302,29 @@ def test_a_gpu_that_torch_does_not_see(doctor, monkeypatch):
     code, states, out, _ = doctor()
     assert code == 0 and states["devices"] == "unknown" and "nvidia-smi is here, but torch" in out
     assert doctor("runner.devices=cpu")[1]["devices"] == "ok"
+
+
+@pytest.mark.parametrize("option", ["hunyuan_dit_12", "sd3", "flux_dev"])
+def test_a_transformer(doctor, tmp_path, option, monkeypatch):
+    """Its parts, what it predicts, its T5 where it has one, and a tokenizer that needs another package."""
+    make = {"sd3": tiny.sd3, "flux_dev": tiny.flux}.get(option, lambda: tiny.hunyuan("1.2"))
+    make().save_pretrained(tmp_path / "it")
+    line = [f"model={option}", f"model.pretrained={tmp_path / 'it'}", "size=64", "model.card.memory_gb=0.1"]
+    code, states, out, _ = doctor(*line, "model.card.gated=false")
+    assert code == 0 and states["facts"] == states["weights"] == "ok"
+    assert f"prediction_type={'v_prediction' if option == 'hunyuan_dit_12' else 'flow_prediction'}, 64x64" in out
+    (tmp_path / "it" / "tokenizer_2" / "tokenizer.json").unlink()
+    (tmp_path / "it" / "tokenizer_2" / "spiece.model").write_bytes(b"")
+    monkeypatch.setattr("zz.models.health.version", lambda name: version_or_none(name))
+    code, states, out, _ = doctor(*line)
+    assert code == 1 and states["packages"] == "missing" and "pip install sentencepiece protobuf" in out
+    if option == "sd3":
+        shutil.rmtree(tmp_path / "it" / "text_encoder_3")
+        assert doctor(*line)[1]["weights"] == "missing"
+        assert doctor(*line, "model.t5=false")[1]["weights"] == "ok"
+
+
+def version_or_none(name):
+    if name in ("sentencepiece", "protobuf"):
+        raise PackageNotFoundError
+    return "1"

@@ -132,6 +132,27 @@ def test_flow_euler_with_sd3s_double_shift(T):
     close(ours(Standard(5.0), schedule, read=from_velocity), x)
 
 
+@pytest.mark.parametrize("T", (1, *TS))
+@pytest.mark.parametrize("size", [(512, 512), (1024, 1024), (1536, 640)])
+@pytest.mark.parametrize("kind", ["dev", "schnell", "linear", "sd3"])
+def test_flow_times_by_the_pictures_size(T, size, kind):
+    """FLUX's pipeline hands its scheduler even times down to 1 / T; SD3's lets it choose them, down to 1 / 1000."""
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    settings = {"shift": 3.0, "use_dynamic_shifting": True, "base_shift": 0.6, "max_image_seq_len": 3000}
+    settings |= {"time_shift_type": "linear"} if kind == "linear" else {}
+    scheduler = FlowMatchEulerDiscreteScheduler(**{"shift": 1.0} if kind == "schnell" else settings)
+    tokens, found = (size[0] // 16) * (size[1] // 16), scheduler.config
+    mu = calculate_shift(tokens, found.base_image_seq_len, found.max_image_seq_len, found.base_shift, found.max_shift)
+    even = {} if kind == "sd3" else {"sigmas": torch.linspace(1, 1 / T, T).tolist()}
+    scheduler.set_timesteps(T, mu=mu, **even)
+    config = dict(found) | {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+    curve, spacing = from_config(config, side=16, even=kind != "sd3")
+    nodes = spacing.sized(size).schedule(curve, T).nodes
+    assert torch.allclose(torch.tensor([n.sigma for n in nodes]), scheduler.sigmas, atol=1e-6)
+    assert torch.allclose(torch.tensor([n.time for n in nodes[:-1]]), scheduler.timesteps, rtol=1e-6)
+
+
 @pytest.mark.parametrize("T", TS)
 @pytest.mark.parametrize(
     ("prediction_type", "read", "v_at"), [("epsilon", from_eps, "t"), ("v_prediction", from_v, "s")]

@@ -15,6 +15,22 @@ def tokenizer():
     return transformers.CLIPTokenizer(vocab=vocab, merges=[], model_max_length=16)
 
 
+def t5_tokenizer():
+    space = "\N{LOWER ONE EIGHTH BLOCK}"
+    pieces = ["<pad>", "</s>", "<unk>", space, *ascii_lowercase, "star", "ring", space + "a"]
+    return transformers.T5Tokenizer(vocab=[(piece, -i / 10) for i, piece in enumerate(pieces)], extra_ids=0)
+
+
+def t5(width):
+    sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 2, "num_heads": 2}
+    return transformers.T5EncoderModel(transformers.T5Config(vocab_size=40, **sizes))
+
+
+def bert_tokenizer():
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "red", "star", "three", "blue", "ring", "##s", "##red"]
+    return transformers.BertTokenizer(vocab={word: i for i, word in enumerate(words)}, model_max_length=77)
+
+
 def text_config(width):
     return transformers.CLIPTextConfig(
         vocab_size=54,
@@ -138,6 +154,124 @@ def sdxl(prediction_type="epsilon", **parts):
         "add_watermarker": False,
     }
     return diffusers.StableDiffusionXLPipeline(**made | parts)
+
+
+def deep_vae(seed=0, channels=4, **more):
+    """One that halves three times, as those of transformers: their pipelines know no other."""
+    torch.manual_seed(seed)
+    return diffusers.AutoencoderKL(
+        block_out_channels=(8,) * 4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        norm_num_groups=4,
+        latent_channels=channels,
+        **more,
+    )
+
+
+def hunyuan_transformer(seed=0, **more):
+    torch.manual_seed(seed)
+    settings = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 8,
+        "hidden_size": 16,
+        "in_channels": 4,
+        "patch_size": 2,
+        "num_layers": 4,
+        "sample_size": 8,
+        "cross_attention_dim": 16,
+        "cross_attention_dim_t5": 24,
+        "pooled_projection_dim": 16,
+        "use_style_cond_and_image_meta_size": True,
+    }
+    made = diffusers.HunyuanDiT2DModel(**settings | more)
+    torch.nn.init.normal_(made.text_embedding_padding)
+    return made
+
+
+def hunyuan(version="1.1", **parts):
+    """A HunyuanDiTPipeline of version 1.1 or 1.2; its scheduler is DDPM, with a v-prediction."""
+    torch.manual_seed(0)
+    bert = {"vocab_size": 13, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
+    made = {
+        "text_encoder": transformers.BertModel(
+            transformers.BertConfig(**bert, num_attention_heads=2, max_position_embeddings=77)
+        ),
+        "tokenizer": bert_tokenizer(),
+        "text_encoder_2": t5(24),
+        "tokenizer_2": t5_tokenizer(),
+        "transformer": hunyuan_transformer(use_style_cond_and_image_meta_size=version == "1.1"),
+        "vae": deep_vae(),
+        "scheduler": diffusers.DDPMScheduler(
+            **SCALED | {"beta_end": 0.018}, timestep_spacing="leading", prediction_type="v_prediction"
+        ),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+    }
+    return diffusers.HunyuanDiTPipeline(**made | parts)
+
+
+def sd3_transformer(seed=0, **more):
+    torch.manual_seed(seed)
+    settings = {
+        "sample_size": 8,
+        "num_layers": 2,
+        "attention_head_dim": 8,
+        "num_attention_heads": 2,
+        "caption_projection_dim": 16,
+        "joint_attention_dim": 48,
+        "pooled_projection_dim": 40,
+        "pos_embed_max_size": 64,
+    }
+    return diffusers.SD3Transformer2DModel(**settings | more)
+
+
+def sd3(shift=3.0, **parts):
+    """A StableDiffusion3Pipeline."""
+    torch.manual_seed(0)
+    made = {
+        "text_encoder": transformers.CLIPTextModelWithProjection(text_config(16)),
+        "text_encoder_2": transformers.CLIPTextModelWithProjection(text_config(24)),
+        "text_encoder_3": t5(48),
+        "tokenizer": tokenizer(),
+        "tokenizer_2": tokenizer(),
+        "tokenizer_3": t5_tokenizer(),
+        "transformer": sd3_transformer(),
+        "vae": deep_vae(channels=16, scaling_factor=1.5305, shift_factor=0.0609),
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=shift),
+    }
+    return diffusers.StableDiffusion3Pipeline(**made | parts)
+
+
+def flux_transformer(seed=0, **more):
+    torch.manual_seed(seed)
+    settings = {
+        "num_layers": 1,
+        "num_single_layers": 2,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 24,
+        "pooled_projection_dim": 16,
+        "axes_dims_rope": (4, 6, 6),
+    }
+    return diffusers.FluxTransformer2DModel(**settings | more)
+
+
+def flux(kind="dev", **parts):
+    """A FluxPipeline like dev or schnell."""
+    torch.manual_seed(0)
+    dynamic = {"shift": 3.0, "use_dynamic_shifting": True}
+    made = {
+        "text_encoder": transformers.CLIPTextModel(text_config(16)),
+        "text_encoder_2": t5(24),
+        "tokenizer": tokenizer(),
+        "tokenizer_2": t5_tokenizer(),
+        "transformer": flux_transformer(guidance_embeds=kind == "dev"),
+        "vae": deep_vae(channels=16, scaling_factor=0.3611, shift_factor=0.1159),
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(**dynamic if kind == "dev" else {"shift": 1.0}),
+    }
+    return diffusers.FluxPipeline(**made | parts)
 
 
 def ready(pipe):

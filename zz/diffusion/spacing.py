@@ -28,6 +28,10 @@ class Spacing(ABC):
         """This spacing, with `own` for the model's own wherever it stands in it."""
         return self
 
+    def sized(self, size: tuple[int, int]) -> "Spacing":
+        """This spacing for a picture of (height, width) pixels. Most are the same for any; one that is not is bound."""
+        return self
+
 
 @dataclass(frozen=True)
 class Own(Spacing):
@@ -140,17 +144,25 @@ class Uniform(Spacing):
     def bind(self, own: Spacing) -> Spacing:
         return replace(self, base=self.base.bind(own))
 
+    def sized(self, size: tuple[int, int]) -> Spacing:
+        return replace(self, base=self.base.sized(size))
+
 
 @dataclass(frozen=True)
 class Shifted(Spacing):
     """Rectified flow's uniform times with a shift, t -> shift * t / (1 + (shift - 1) * t) (Esser et al. 2024, Eq. 23).
 
-    shift: 1 is uniform; SD3 uses 3
-    last:  the last noisy time before the shift; None: 1 / T
+    shift: above 0; 1 is uniform, SD3 uses 3
+    last:  the last noisy time before the shift, in (0, 1]; None: 1 / T
     """
 
     shift: float = 1.0
     last: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number("schedule.shift", self.shift, 1e-6)
+        if self.last is not None:
+            check_number("schedule.last", self.last, 1e-6, 1)
 
     def schedule(self, curve: Curve, T: int) -> Schedule:
         if T < 1:
@@ -163,18 +175,43 @@ class Shifted(Spacing):
         return Schedule((*(Node(1 - t, t, curve.N * t) for t in ts), curve.node(0.0)))
 
 
-def from_config(config: Mapping[str, Any]) -> tuple[Curve, Spacing]:
+@dataclass(frozen=True)
+class ShiftedBySize(Spacing):
+    """`Shifted` by more for larger pictures (Esser et al. 2024, Section 5.3.2): mu is linear in the number of tokens.
+
+    mu:     at `tokens` of the same order; beyond them on the same line
+    tokens: how many a picture has, fewer and more
+    side:   pixels a side that one token covers
+    growth: what the shift is: exponential (exp(mu)) or linear (mu)
+    last:   as in `Shifted`
+    """
+
+    mu: tuple[float, float] = (0.5, 1.15)
+    tokens: tuple[int, int] = (256, 4096)
+    side: int = 16
+    growth: Literal["exponential", "linear"] = "exponential"
+    last: float | None = None
+
+    def schedule(self, curve: Curve, T: int) -> Schedule:
+        raise ValueError("this model shifts its times by the picture's size; give size, or schedule=shifted")
+
+    def sized(self, size: tuple[int, int]) -> Spacing:
+        many = (size[0] // self.side) * (size[1] // self.side)
+        slope = (self.mu[1] - self.mu[0]) / (self.tokens[1] - self.tokens[0])
+        mu = self.mu[0] + slope * (many - self.tokens[0])
+        return Shifted(math.exp(mu) if self.growth == "exponential" else mu, self.last)
+
+
+def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -> tuple[Curve, Spacing]:
     """Read a diffusers scheduler config (its dictionary, of any class) as DDIM or flow-Euler would.
 
     Missing keys take the defaults of diffusers' DDIMScheduler, as `DDIMScheduler.from_config` does.
-    Raises ValueError on a dynamic flow shift, which depends on the picture's size.
+
+    side: pixels a side of one token, for a flow whose shift depends on the picture's size
+    even: whether the model's makers end a flow at 1 / T, as FLUX's; otherwise at its smallest trained time, as SD3's
     """
     if "FlowMatch" in str(config.get("_class_name", "")):
-        if config.get("use_dynamic_shifting", False):
-            raise ValueError("a dynamic flow shift depends on the picture's size; resolve it into a fixed `shift`")
-        N, shift = int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0))
-        lowest = shift / N / (1 + (shift - 1) / N)  # diffusers shifts its already shifted smallest sigma again
-        return Flow(N), Shifted(shift, lowest)
+        return _flow_from_config(config, side, even)
     curve = discrete(
         N=int(config.get("num_train_timesteps", 1000)),
         beta_schedule=config.get("beta_schedule", "linear"),
@@ -189,6 +226,25 @@ def from_config(config: Mapping[str, Any]) -> tuple[Curve, Spacing]:
         final="clean" if config.get("set_alpha_to_one", True) else "first",
     )
     return curve, spacing
+
+
+def _flow_from_config(config: Mapping[str, Any], side: int, even: bool) -> tuple[Curve, Spacing]:
+    bent = ("invert_sigmas", "shift_terminal", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+    for name in (*bent, "stochastic_sampling"):
+        if config.get(name):
+            raise ValueError(f"a flow's scheduler with {name}={config[name]} is not supported; only shifted times are")
+    N, shift = int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0))
+    if not config.get("use_dynamic_shifting", False):
+        lowest = shift / N / (1 + (shift - 1) / N)  # diffusers shifts its already shifted smallest sigma again
+        return Flow(N), Shifted(shift, None if even else lowest)
+    spacing = ShiftedBySize(
+        mu=(float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))),
+        tokens=(int(config.get("base_image_seq_len", 256)), int(config.get("max_image_seq_len", 4096))),
+        side=side,
+        growth=config.get("time_shift_type", "exponential"),
+        last=None if even else 1 / N,
+    )
+    return Flow(N), spacing
 
 
 def final_node(curve: Curve, final: Final) -> Node:

@@ -23,7 +23,7 @@ from zz.diffusion.trajectory import Leg
 from zz.lab.cell import Cell
 from zz.lab.store import Store
 from zz.models.base import Model
-from zz.sampling import check_pair
+from zz.sampling import check_guidance, check_pair
 from zz.scorers.base import Scorer
 
 
@@ -67,6 +67,7 @@ class Job:
         solver = self.solver if sampler.inverts else self.solver.plain
         job = replace(self, model=model, sampler=sampler, solver=solver.simplest, guidance=self.guidance.simplest)
         check_pair(job.sampler, job.guidance, job.model)
+        check_guidance(job.guidance, job.model, [job.negative_prompt])
         job = replace(job, spacing=job._simplest_spacing())
         job.model.check(job.size, job.prompts[: job.wanted], job.precision)
         for scorer in job.scorers:
@@ -80,7 +81,7 @@ class Job:
         nodes = self.schedule
         curve, own = self.model.levels()
         try:
-            return Own() if own.schedule(curve, self.steps) == nodes else self.spacing
+            return Own() if own.sized(self.size).schedule(curve, self.steps) == nodes else self.spacing
         except ValueError:
             return self.spacing  # this many steps do not fit the model's own
 
@@ -105,7 +106,7 @@ class Job:
     def schedule(self) -> Schedule:
         """The nodes that it is sampled on."""
         curve, own = self.model.levels()
-        return self.spacing.bind(own).schedule(curve, self.steps)
+        return self.spacing.bind(own).sized(self.size).schedule(curve, self.steps)
 
     @cached_property
     def cost(self) -> Cost:

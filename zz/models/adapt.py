@@ -12,6 +12,9 @@ from zz.models.base import Pipeline
 HOMES = {  # by diffusers' name
     "StableDiffusionPipeline": "zz.models.sd",
     "StableDiffusionXLPipeline": "zz.models.sdxl",
+    "HunyuanDiTPipeline": "zz.models.hunyuan_dit",
+    "StableDiffusion3Pipeline": "zz.models.sd3",
+    "FluxPipeline": "zz.models.flux",
     "AnimateDiffPipeline": "zz.models.animatediff",
 }
 

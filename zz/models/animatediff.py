@@ -9,13 +9,14 @@ from torch import Tensor
 
 from zz.diffusion.fields import check_count
 from zz.diffusion.spacing import Timesteps
-from zz.models.pretrained import Pretrained
+from zz.models.latent import LatentPipeline
 from zz.models.sd import StableDiffusionPipeline
+from zz.models.unet import UNetModel
 
 
 @dataclass(frozen=True)
-class AnimateDiff(Pretrained):
-    """A Stable Diffusion as in `Pretrained`, with
+class AnimateDiff(UNetModel):
+    """A Stable Diffusion as in `UNetModel`, with
 
     motion_adapter: a folder or hub id (ID or ID@REVISION) of a diffusers MotionAdapter
     frames:         of a clip; at most what the adapter was made for
@@ -29,10 +30,11 @@ class AnimateDiff(Pretrained):
     """
 
     kind: ClassVar[str] = "StableDiffusionPipeline"
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline  # whose sizes and levels its own are
     becomes: ClassVar[str | None] = "AnimateDiffPipeline"
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae", "motion_adapter")
     without: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
-    classes: ClassVar[Mapping[str, str]] = {**Pretrained.classes, "motion_adapter": "MotionAdapter"}
+    classes: ClassVar[Mapping[str, str]] = {**UNetModel.classes, "motion_adapter": "MotionAdapter"}
 
     gamma1: float = 7.5
     batch_size: int = 1
@@ -117,8 +119,8 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
     def encode_image(self, pictures: Tensor) -> Tensor:
         raise ValueError("a picture is no clip: AnimateDiff has no way from pictures to latents; it cannot invert them")
 
-    def _unet(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
-        return super()._unet(rows, time, [torch.cat(list(conds)).repeat_interleave(rows.shape[2], dim=0)])
+    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+        return super()._said(rows, time, [torch.cat(list(conds)).repeat_interleave(rows.shape[2], dim=0)])
 
 
 def check_frames(name: str, frames: int, most: int) -> None:

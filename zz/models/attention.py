@@ -16,7 +16,7 @@ from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg, Step
 from zz.models.base import Pipeline
-from zz.models.tapping import untapped
+from zz.models.tapping import plain
 from zz.models.text_attention import UNET, Columns, Maps, Reading, TextAttention, columns, watched
 
 
@@ -44,7 +44,7 @@ class AttentionMaps(Pipeline):
     steps:  only these step indices are kept; None: all
     legs:   only these legs are kept; None: all
     size:   (h, w) of the maps; None: the latent's own
-    where:  the network's family
+    where:  the network's family; None: what the pipeline says
 
     Memory kept: 4 * h * w bytes a prompt, word and prediction, on the CPU in float32: 16 KiB for a picture of 512
     pixels, 2.4 MB for the 149 predictions of zigzag over 50 steps. While the network runs: 32 MiB, and one layer's keys
@@ -60,22 +60,23 @@ class AttentionMaps(Pipeline):
         steps: Collection[int] | None = None,
         legs: Collection[str] | None = None,
         size: tuple[int, int] | None = None,
-        where: TextAttention = UNET,
+        where: TextAttention | None = None,
     ) -> None:
-        network = getattr(getattr(pipeline, "parts", None), where.network, None)
+        at: TextAttention = getattr(pipeline, "attends", UNET) if where is None else where
+        network = getattr(getattr(pipeline, "parts", None), at.network, None)
         if network is None:
-            raise ValueError(f"{type(pipeline).__name__} has no {where.network} to watch; open a zz.StableDiffusion")
+            raise ValueError(f"{type(pipeline).__name__} has no {at.network} to watch; open a zz.StableDiffusion")
         for leg in legs or ():
             check_choice("legs", leg, tuple(Leg))
-        named = {name: module for name, module in network.named_modules() if re.fullmatch(where.modules, name)}
+        named = {name: module for name, module in network.named_modules() if re.fullmatch(at.modules, name)}
         found = {name: m for name, m in named.items() if not isinstance(layers, str) or re.search(layers, name)}
         if not found:
             raise ValueError(f"layers={layers!r} is in no layer's name; they are {', '.join(named)}")
-        self.pipeline, self.words, self.where = pipeline, words, where
+        self.pipeline, self.words, self.where = pipeline, words, at
         self.modules, self.side = found, layers if isinstance(layers, int) else None
         self.steps, self.legs, self._map = steps, legs, size
         self.device, self.curve, self.spacing = pipeline.device, pipeline.curve, pipeline.spacing
-        self.size, self.tappable = pipeline.size, pipeline.tappable
+        self.size, self.tappable, self.embeds_guidance = pipeline.size, pipeline.tappable, pipeline.embeds_guidance
         self.prompts: list[str] = []  # in the order in which they were encoded
         self._columns: list[Columns] = []  # one a prompt
         self._cond: Any = None  # of the batch under way,
@@ -98,7 +99,7 @@ class AttentionMaps(Pipeline):
         return cond, uncond
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
-        prompted = [branch for branch, cond in enumerate(conds) if untapped(cond) is self._cond]
+        prompted = [branch for branch, cond in enumerate(conds) if plain(cond) is self._cond]
         if not prompted:
             predictions, maps = self.pipeline(x, node, *conds), []
         else:
@@ -172,9 +173,24 @@ class AttentionMaps(Pipeline):
         words = self.words[prompt] if isinstance(self.words, Mapping) else self.words
         if isinstance(words, str) or not words:
             raise ValueError(f"words={words!r} must be a list, such as ['star'], or {{prompt: such a list}}")
+        return {_key(word): self._places(prompt, word) for word in words}
+
+    def _places(self, prompt: str, word: str | int) -> list[int]:
+        """The text's columns of a word, as each tokenizer that reads so far has them; a number is itself one."""
         parts: Any = getattr(self.pipeline, "parts", None)
-        read = [(getattr(parts, name), start) for name, start in self.where.tokenizers.items()]
-        return {_key(w): [start + c for t, start in read for c in columns(t, prompt, w)] for w in words}
+        read = [(getattr(parts, name), taken) for name, taken in self.where.tokenizers.items()]
+        if isinstance(word, int):
+            return columns(read[0][0], prompt, word, read[-1][1].stop)
+        found, refused = [], None
+        for tokenizer, taken in read:
+            try:
+                here = columns(tokenizer, prompt, word, taken.stop and taken.stop - taken.start)
+                found += [taken.start + c for c in here]
+            except ValueError as error:  # what lies beyond one's last token may be read by the other
+                refused = error
+        if refused and not found:
+            raise refused
+        return found
 
 
 def _key(word: str | int) -> str | int:

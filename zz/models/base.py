@@ -71,6 +71,7 @@ class Pipeline(ABC):
     curve: Curve  # as in Model.levels
     spacing: Spacing
     size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
+    embeds_guidance: bool = False  # whether its network can itself be told a guidance scale
     tappable: bool = False  # as in Model
 
     @abstractmethod
@@ -113,6 +114,7 @@ class Model(ABC):
     fps: int = 8  # which are shown so fast
     tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
     has_weights: ClassVar[bool] = True  # one without is not put on a device
+    embeds_guidance: bool = False  # as in Pipeline
 
     @property
     def others(self) -> frozenset[Leg]:

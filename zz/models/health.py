@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from huggingface_hub import constants
 
 from zz.models.base import Check
+from zz.models.latent import prediction_type
 from zz.models.sources import Source, command, sources
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mapping[str, float]) -> list[Check]:
     """Its packages, files, token, room on disk and in memory, and whether it is what its description says."""
-    found, checks = sources(model), [_packages(model)]
+    found = sources(model)
+    checks = [_packages(model, found)]
     for source in found:
         checks += [_described(model, source)]
         checks += [_weights(model, source)] if source.place or source.hub else []
@@ -32,9 +34,12 @@ def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mappi
     return [*checks, _memory(model, precision, room), _facts(model, found, size, precision)]
 
 
-def _packages(model: Pretrained) -> Check:
+def _packages(model: Pretrained, sources: Sequence[Source]) -> Check:
     found, absent = [], []
     extra = ["accelerate"] * model.savings.offload + ["av"] * (model.frames > 1)  # PyAV writes videos
+    folders = [folder for source in sources for folder in source.folders.values()]
+    if any(list(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file() for folder in folders):
+        extra += ["sentencepiece", "protobuf"]  # a tokenizer that transformers must make its own of
     for name in ("diffusers", "transformers", *extra):
         try:
             found.append(f"{name} {version(name)}")
@@ -150,5 +155,5 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
     folders = [folder for source in found for folder in source.folders.values()]
     if model.variant and all(source.whole for source in found) and not model._held(folders):
         return Check("facts", "missing", f"no weights of model.variant={model.variant}", "choose null")
-    said = scheduler.get("prediction_type", "epsilon")
-    return Check("facts", "ok", f"{model.kind}, prediction_type={said}, {size[0]}x{size[1]} pixels")
+    said = f"prediction_type={prediction_type(scheduler)}"
+    return Check("facts", "ok", f"{model.kind}, {said}, {size[0]}x{size[1]} pixels")

@@ -3,7 +3,6 @@
 diffusers is imported when a model is opened, not before.
 """
 
-from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,12 +14,12 @@ import torch
 
 from zz.data.hub import WEIGHTS, digest, placed, weights
 from zz.diffusion.curve import Curve
-from zz.diffusion.spacing import Spacing, from_config
+from zz.diffusion.spacing import Spacing
 from zz.models.base import PRECISIONS, Card, Check, Model
 from zz.models.health import health
 from zz.models.hub import Place, find
+from zz.models.latent import LatentPipeline
 from zz.models.quiet import quiet
-from zz.models.unet import UNetPipeline, check_scheduler, check_size
 
 
 @dataclass(frozen=True)
@@ -47,25 +46,22 @@ class Pretrained(Model):
     revision:   the hub's branch, tag or commit; None is its main branch, whatever that is on the day
     mirrors:    hub ids (ID or ID@REVISION), tried in order where `pretrained` is not to be had
     variant:    of the weights, such as fp16; parts that have none of it are loaded plain
-    unet, vae:  a folder or hub id (ID or ID@REVISION) whose U-Net or autoencoder stands in for its own
-    prediction_type: what its scheduler must say, epsilon or v_prediction; None: whatever it says
+    vae:        a folder or hub id (ID or ID@REVISION) whose autoencoder stands in for its own
+    prediction_type: what its scheduler must say, epsilon, v_prediction or flow_prediction; None: whatever it says
     gamma1, steps, size, batch_size: recommended
     """
 
     kind: ClassVar[str]
     parts: ClassVar[tuple[str, ...]]  # whatever else a folder holds moves no number
     without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
+    pipeline: ClassVar[type[LatentPipeline]]  # what it is once open
     becomes: ClassVar[str | None] = None  # the pipeline that it is opened as; None: `kind`
-    classes: ClassVar[Mapping[str, str]] = {
-        "unet": "UNet2DConditionModel",
-        "vae": "AutoencoderKL",
-    }  # that a field names
+    classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # diffusers', of parts that a field can name
 
     pretrained: str
     revision: str | None = None
     mirrors: tuple[str, ...] = ()
     variant: str | None = None
-    unet: str | None = None
     vae: str | None = None
     prediction_type: str | None = None
     gamma1: float = 5.5
@@ -84,7 +80,7 @@ class Pretrained(Model):
     def identity(self) -> Mapping[str, Any]:
         """It is known by what is in its files, so that moving them, or taking them from a mirror, orphans nothing."""
         folders = self._folders()
-        found = {"pipeline": self.kind, "weights": digest(self._home().root, self.parts, folders, self.variant)}
+        found = {"pipeline": self.kind, "weights": digest(self._home().root, tuple(folders), folders, self.variant)}
         return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
 
     def source(self) -> Mapping[str, Any]:
@@ -95,7 +91,7 @@ class Pretrained(Model):
         }
 
     def levels(self) -> tuple[Curve, Spacing]:
-        return from_config(self._config("scheduler"))
+        return self.pipeline.levels(*(self._config(part) for part in ("scheduler", self.pipeline.network, "vae")))
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         if precision not in PRECISIONS:
@@ -104,26 +100,30 @@ class Pretrained(Model):
         found = home.read("model_index.json").get("_class_name")
         if found != self.kind:
             raise ValueError(f"model.pretrained={self.pretrained} is a {found}, not a {self.kind}")
-        scheduler = self._config("scheduler")
-        said = check_scheduler(scheduler, str(scheduler.get("_class_name")), f"model.pretrained={home.name}")
+        pipeline, scheduler = self.pipeline, self._config("scheduler")
+        said = pipeline.check_scheduler(scheduler, f"model.pretrained={home.name}")
         if self.prediction_type not in (None, said):
             raise ValueError(
                 f"model.pretrained={home.name} says prediction_type={said}, but model.prediction_type="
                 f"{self.prediction_type} is expected: it is another model, or its scheduler_config.json is wrong; "
                 "model.prediction_type=null takes it at its word"
             )
-        unet, vae = self._config("unet"), self._config("vae")
-        if self.unet:
-            own, other = (c.get("cross_attention_dim") for c in (home.read("unet/config.json"), unet))
-            if own != other:
-                raise ValueError(f"model.unet={self.unet} reads text of width {other}, but this model's has {own}")
-        if vae.get("latent_channels", 4) != unet.get("in_channels", 4):
+        network, vae = self._config(pipeline.network), self._config("vae")
+        if given := getattr(self, pipeline.network):
+            own = home.read(f"{pipeline.network}/config.json")
+            for width in pipeline.widths:
+                if own.get(width) != network.get(width):
+                    raise ValueError(
+                        f"model.{pipeline.network}={given} reads text of width {network.get(width)}, but this model's "
+                        f"has {own.get(width)}"
+                    )
+        if vae.get("latent_channels", 4) != pipeline.channels(network):
             what = f"model.vae={self.vae}" if self.vae else f"model.pretrained={home.name}"
             raise ValueError(
-                f"{what} has latents of {vae.get('latent_channels', 4)} channels, but the U-Net reads "
-                f"{unet.get('in_channels', 4)}"
+                f"{what} has latents of {vae.get('latent_channels', 4)} channels, but the {pipeline.noun} reads "
+                f"{pipeline.channels(network)}"
             )
-        check_size(size, 2 ** (len(vae["block_out_channels"]) - 1) * 2 ** (len(unet["block_out_channels"]) - 1))
+        pipeline.check_size(size, network, vae)
 
     def health(
         self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
@@ -131,7 +131,7 @@ class Pretrained(Model):
         return health(self, size, precision, room or {})
 
     @contextmanager
-    def open(self, device: str = "cpu", precision: str = "32") -> Iterator[UNetPipeline]:
+    def open(self, device: str = "cpu", precision: str = "32") -> Iterator[LatentPipeline]:
         self.check(self.size, (), precision)
         if self.savings.offload and torch.device(device).type == "cpu":
             raise ValueError("model.savings.offload=true needs a GPU to visit; leave it false on a CPU")
@@ -151,9 +151,9 @@ class Pretrained(Model):
             loaded.to(device)
         yield self._opened(loaded)
 
-    @abstractmethod
-    def _opened(self, loaded: Any) -> UNetPipeline:
+    def _opened(self, loaded: Any) -> LatentPipeline:
         """Our pipeline over the loaded diffusers pipeline."""
+        return self.pipeline(loaded, self.size, self.savings.release)
 
     def _load(self, dtype: torch.dtype) -> Any:
         import diffusers
@@ -164,17 +164,26 @@ class Pretrained(Model):
         try:
             for part, name in given.items():
                 at, variant = f"model.{part}={name}", self._held([folders[part]])
-                loaded[part] = getattr(diffusers, self.classes[part]).from_pretrained(
-                    folders[part], variant=variant, dtype=dtype
-                )
+                kind = getattr(diffusers, self.classes[part])
+                loaded[part] = kind.from_pretrained(folders[part], variant=variant, dtype=dtype)
             at, variant = f"model.pretrained={home.name}", self._held(f for p, f in folders.items() if p not in given)
             whole = getattr(diffusers, self.becomes or self.kind)
-            return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.without, **loaded)
+            return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.left_out, **loaded)
         except Exception as error:  # whatever the loaders of its parts raise
             said = str(error).split("\n")[0]
             raise ValueError(
                 f"{at} cannot be loaded: {said}; if a copy was cut short, delete it and run again"
             ) from error
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Those of its parts that are loaded."""
+        return self.parts
+
+    @property
+    def left_out(self) -> Mapping[str, Any]:
+        """What diffusers is told to leave out."""
+        return self.without
 
     def _home(self) -> Place:
         return find("model.pretrained", self.pretrained, ("model_index.json",), self.revision, self.mirrors)
@@ -195,7 +204,7 @@ class Pretrained(Model):
     def _folders(self) -> dict[str, Path]:
         """Where each part lies, brought from the hub if it is not here yet."""
         found = {}
-        for part in self.parts:
+        for part in self.kept:
             place, inside = self._where(part)
             found[part] = place.bring(inside, self.variant)
         if self.variant and not self._held(found.values()):
@@ -210,4 +219,12 @@ class Pretrained(Model):
         )
 
 
-__all__ = ["Pretrained", "Savings"]
+def two_sides(name: str, value: Any) -> tuple[int, int]:
+    """A field's (height, width). Raises ValueError on anything else."""
+    both = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
+        raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")
+    return both
+
+
+__all__ = ["Pretrained", "Savings", "two_sides"]

@@ -10,15 +10,27 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zz.models.pretrained import Pretrained
-from zz.models.unet import UNetPipeline
+from zz.models.latent import LatentPipeline
+from zz.models.unet import UNetModel, UNetPipeline
+
+
+class StableDiffusionPipeline(UNetPipeline):
+    """An open Stable Diffusion. A condition is its text, (B, tokens, width); None is the encoded ""."""
+
+    def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
+        negatives = [text or "" for text in negative_prompts]
+        return self.parts.encode_prompt(prompts, self.device, 1, True, negative_prompt=negatives)
+
+    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+        return self.parts.unet(rows, time, encoder_hidden_states=torch.cat(list(conds)), return_dict=False)[0]
 
 
 @dataclass(frozen=True)
-class StableDiffusion(Pretrained):
-    """Any folder or hub repository that diffusers calls a StableDiffusionPipeline; fields as in `Pretrained`."""
+class StableDiffusion(UNetModel):
+    """Any folder or hub repository that diffusers calls a StableDiffusionPipeline; fields as in `UNetModel`."""
 
     kind: ClassVar[str] = "StableDiffusionPipeline"
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline
     tappable: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
     without: ClassVar[Mapping[str, Any]] = {
@@ -29,20 +41,6 @@ class StableDiffusion(Pretrained):
     }
 
     name: str = "sd"
-
-    def _opened(self, loaded: Any) -> "StableDiffusionPipeline":
-        return StableDiffusionPipeline(loaded, self.size, self.savings.release)
-
-
-class StableDiffusionPipeline(UNetPipeline):
-    """An open Stable Diffusion. A condition is its text, (B, tokens, width); None is the encoded ""."""
-
-    def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
-        negatives = [text or "" for text in negative_prompts]
-        return self.parts.encode_prompt(prompts, self.device, 1, True, negative_prompt=negatives)
-
-    def _unet(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
-        return self.parts.unet(rows, time, encoder_hidden_states=torch.cat(list(conds)), return_dict=False)[0]
 
 
 __all__ = ["StableDiffusion", "StableDiffusionPipeline"]

@@ -7,8 +7,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from zz.models.pretrained import Pretrained
-from zz.models.unet import UNetPipeline
+from zz.models.latent import LatentPipeline, Text
+from zz.models.pretrained import two_sides
+from zz.models.unet import UNetModel, UNetPipeline
 
 
 class Micro(NamedTuple):
@@ -17,56 +18,6 @@ class Micro(NamedTuple):
     original_size: tuple[int, int] | None = None
     crop: tuple[int, int] = (0, 0)
     target_size: tuple[int, int] | None = None
-
-
-class Text(NamedTuple):
-    """A condition: both encoders' tokens, and the second one's summary."""
-
-    tokens: Tensor  # (B, tokens, width)
-    pooled: Tensor  # (B, width 2)
-
-
-@dataclass(frozen=True)
-class StableDiffusionXL(Pretrained):
-    """Any folder or hub repository that diffusers calls a StableDiffusionXLPipeline; fields as in `Pretrained`, and
-
-    original_size: (height, width) that the network is told the picture had before it was scaled; None: its own
-    crop:          (top, left) that it is told was cut off
-    target_size:   (height, width) that it is told the picture has; None: its own
-    """
-
-    kind: ClassVar[str] = "StableDiffusionXLPipeline"
-    tappable: ClassVar[bool] = True
-    parts: ClassVar[tuple[str, ...]] = (
-        *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
-    )
-    without: ClassVar[Mapping[str, Any]] = {"add_watermarker": False, "feature_extractor": None, "image_encoder": None}
-
-    size: tuple[int, int] = (1024, 1024)
-    batch_size: int = 2
-    name: str = "sdxl"
-    original_size: tuple[int, int] | None = None
-    crop: tuple[int, int] = (0, 0)
-    target_size: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("original_size", "crop", "target_size"):
-            if (value := getattr(self, name)) is not None:
-                both = tuple(value) if isinstance(value, list | tuple) else ()
-                if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
-                    raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")
-                object.__setattr__(self, name, both)
-
-    def identity(self) -> Mapping[str, Any]:
-        zeros = self._home().read("model_index.json").get("force_zeros_for_empty_prompt", True)
-        return {**super().identity(), "told": self._micro()._asdict(), "zeros_for_none": bool(zeros)}
-
-    def _micro(self) -> Micro:
-        return Micro(self.original_size, self.crop, self.target_size)
-
-    def _opened(self, loaded: Any) -> "StableDiffusionXLPipeline":
-        return StableDiffusionXLPipeline(loaded, self.size, self.savings.release, self._micro())
 
 
 class StableDiffusionXLPipeline(UNetPipeline):
@@ -91,7 +42,7 @@ class StableDiffusionXLPipeline(UNetPipeline):
             uncond, unpooled = uncond.masked_fill(none[:, None, None], 0), unpooled.masked_fill(none[:, None], 0)
         return Text(cond, pooled), Text(uncond, unpooled)
 
-    def _unet(self, rows: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
         tokens, pooled = (torch.cat([cond[i] for cond in conds]) for i in (0, 1))
         height, width = (side * self.parts.vae_scale_factor for side in rows.shape[-2:])
         told = self._micro
@@ -122,4 +73,45 @@ class StableDiffusionXLPipeline(UNetPipeline):
         return mean, std
 
 
-__all__ = ["Micro", "StableDiffusionXL", "StableDiffusionXLPipeline", "Text"]
+@dataclass(frozen=True)
+class StableDiffusionXL(UNetModel):
+    """Any folder or hub repository that diffusers calls a StableDiffusionXLPipeline; fields as in `UNetModel`, and
+
+    original_size: (height, width) that the network is told the picture had before it was scaled; None: its own
+    crop:          (top, left) that it is told was cut off
+    target_size:   (height, width) that it is told the picture has; None: its own
+    """
+
+    kind: ClassVar[str] = "StableDiffusionXLPipeline"
+    tappable: ClassVar[bool] = True
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionXLPipeline
+    parts: ClassVar[tuple[str, ...]] = (
+        *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
+    )
+    without: ClassVar[Mapping[str, Any]] = {"add_watermarker": False, "feature_extractor": None, "image_encoder": None}
+
+    size: tuple[int, int] = (1024, 1024)
+    batch_size: int = 2
+    name: str = "sdxl"
+    original_size: tuple[int, int] | None = None
+    crop: tuple[int, int] = (0, 0)
+    target_size: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("original_size", "crop", "target_size"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, two_sides(name, value))
+
+    def identity(self) -> Mapping[str, Any]:
+        zeros = self._home().read("model_index.json").get("force_zeros_for_empty_prompt", True)
+        return {**super().identity(), "told": self._micro()._asdict(), "zeros_for_none": bool(zeros)}
+
+    def _micro(self) -> Micro:
+        return Micro(self.original_size, self.crop, self.target_size)
+
+    def _opened(self, loaded: Any) -> StableDiffusionXLPipeline:
+        return StableDiffusionXLPipeline(loaded, self.size, self.savings.release, self._micro())
+
+
+__all__ = ["Micro", "StableDiffusionXL", "StableDiffusionXLPipeline"]

@@ -58,7 +58,7 @@ def command(model: Pretrained, source: Source) -> str:
     kinds = [f".{model.variant}*.safetensors"] if model.variant else []
     if not model.variant or source.field != "pretrained":  # a part that has none of the variant is loaded plain
         kinds += ["model.safetensors", "-of-*.safetensors"]
-    wanted = ["*.json", "*.txt"]
+    wanted = ["*.json", "*.txt", "*.model"]
     for part in source.lacks:
         if not part.startswith(("scheduler", "tokenizer")):
             inside = source.place.inside if source.place and source.field == part else part
@@ -69,7 +69,7 @@ def command(model: Pretrained, source: Source) -> str:
 
 def _source(model: Pretrained, field: str) -> Source:
     given, name = [part for part in model.classes if getattr(model, part)], getattr(model, field)
-    parts = [field] if field in given else [part for part in model.parts if part not in given]
+    parts = [field] if field in given else [part for part in model.kept if part not in given]
     try:
         place, inside = model._where(field)
     except ValueError as error:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import Module
 
+from zz.diffusion.guidance.base import Told
 from zz.diffusion.guidance.tap import Attention, Tapped
 from zz.models.text_attention import Call, grid, instead
 
@@ -16,8 +17,13 @@ NAME = re.compile(r"(down|mid|up)_blocks?\.(?:\d+\.)?attentions\.\d+\.transforme
 
 
 def untapped(cond: Any) -> Any:
-    """The condition itself."""
+    """The condition without its tap."""
     return cond.cond if isinstance(cond, Tapped) else cond
+
+
+def plain(cond: Any) -> Any:
+    """The condition itself, without its tap and whatever is told with it."""
+    return cond.cond if isinstance(cond, Tapped | Told) else cond
 
 
 @contextmanager
@@ -65,4 +71,4 @@ def _kind(module: Any) -> Any:
     return "text" if module.is_cross_attention else "self"
 
 
-__all__ = ["tapped", "untapped"]
+__all__ = ["plain", "tapped", "untapped"]

@@ -27,7 +27,7 @@ class TextAttention:
 
     network:    the network among diffusers' parts
     modules:    a regular expression for the whole names of its modules in which the picture attends to the text
-    tokenizers: each tokenizer among diffusers' parts, and the text's column at which its tokens begin
+    tokenizers: each tokenizer among diffusers' parts, and the text's columns that its tokens take
     text:       the text's columns among the keys
     image:      the picture's rows among the queries
 
@@ -36,7 +36,7 @@ class TextAttention:
 
     network: str
     modules: str
-    tokenizers: Mapping[str, int]
+    tokenizers: Mapping[str, slice]
     text: slice
     image: slice
 
@@ -45,7 +45,7 @@ class TextAttention:
 UNET = TextAttention(
     network="unet",
     modules=r"(.*\.)?attentions\.\d+\.transformer_blocks\.\d+\.attn2",
-    tokenizers={"tokenizer": 0},
+    tokenizers={"tokenizer": slice(0, None)},
     text=slice(None),
     image=slice(None),
 )
@@ -206,20 +206,23 @@ class _Instead(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def columns(tokenizer: Any, prompt: str, word: str | int) -> list[int]:
+def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = None) -> list[int]:
     """Where a word's tokens stand, wherever it stands in the prompt. Raises ValueError where it does not.
 
     tokenizer: a fast one of transformers: it knows where in the text a token comes from
+    length:    how many tokens of a text are read; None: as many as the tokenizer says
     """
+    length = tokenizer.model_max_length if length is None else length
     if isinstance(word, int):
-        if not 0 <= word < tokenizer.model_max_length:
-            raise ValueError(f"words={word} is no token's column; columns are 0..{tokenizer.model_max_length - 1}")
+        if not 0 <= word < length:
+            raise ValueError(f"words={word} is no token's column; columns are 0..{length - 1}")
         return [word]
     spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE) if word]
     if not spans:
         there = ", ".join(dict.fromkeys(re.findall(r"\w+", prompt)))
         raise ValueError(f"words={word!r} is not in the prompt {prompt!r}; its words are {there}")
-    tokens = tokenizer(prompt, truncation=True, return_offsets_mapping=True)["offset_mapping"]
+    read = tokenizer(prompt, truncation=True, max_length=length, return_offsets_mapping=True)
+    tokens = read["offset_mapping"]
     found = [c for c, (a, b) in enumerate(tokens) if a < b and any(a < end and b > start for start, end in spans)]
     if not found:
         raise ValueError(f"words={word!r} stands beyond the {len(tokens)} tokens that are read of {prompt!r}")

@@ -14,8 +14,15 @@ from zz.diffusion.schedule import Node
 from zz.diffusion.trajectory import Leg
 
 
+class Told(NamedTuple):
+    """A condition, and the guidance scale that the network itself is to be told with it."""
+
+    cond: Any
+    gamma: float
+
+
 class Denoiser(Protocol):
-    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped` ones."""
+    """A network, seen as a function: one prediction a condition, in one batched pass. Some take `Tapped` or `Told`."""
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]: ...
 
@@ -46,7 +53,8 @@ class Guidance(ABC):
     """A way to make one prediction of several."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
-    taps: ClassVar[bool] = False  # whether it gives the network conditions that are `Tapped`
+    taps: ClassVar[bool] = False  # whether it gives the network conditions that are `Tapped`,
+    embedded: ClassVar[bool] = False  # or `Told`
 
     def check(self, name: str, gamma: float) -> None:
         """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""

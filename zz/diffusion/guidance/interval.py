@@ -61,5 +61,9 @@ class Interval(Guidance):
     def taps(self):  # type: ignore[override]
         return self.inner.taps
 
+    @property
+    def embedded(self):  # type: ignore[override]
+        return self.inner.embedded
+
     def _on(self, node: Node) -> bool:
         return self.low < node.r <= self.high

@@ -25,7 +25,8 @@ class Zigzag(Sampler):
                   zag moves by the coefficients of the step below (with a v-network it also reads at s: v_at=s)
     network_time: the time that the network is told in the zag: of the noisier node t, or of the cleaner s
     v_at:         the level at which a v-prediction is read in the zag: t, or where the latent lies, s. A network
-                  that is told s means its v at s: network_time=s goes with v_at=s. Other networks ignore it.
+                  that is told s means its v at s: network_time=s goes with v_at=s. Other networks ignore it: an
+                  eps needs no level, and a flow's velocity is read where the latent lies.
     """
 
     gamma1: float = 5.5

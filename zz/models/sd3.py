@@ -1,0 +1,113 @@
+"""Stable Diffusion 3 and 3.5 (Esser et al., 2024, arXiv:2403.03206), loaded by diffusers from a folder or a hub id."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from zz.models.latent import FLOW, LatentPipeline, Text
+from zz.models.text_attention import TextAttention
+from zz.models.transformer import TransformerModel, TransformerPipeline
+
+T5_TOKENS = 256  # that T5 reads of a text; so many zeros stand in for it where there is no T5
+T5 = ("text_encoder_3", "tokenizer_3")
+
+
+class StableDiffusion3Pipeline(TransformerPipeline):
+    """An open Stable Diffusion 3: a rectified flow. A negative prompt of None is the encoded ""."""
+
+    predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim", "pooled_projection_dim")
+
+    @classmethod
+    def check_size(cls, size: tuple[int, int], network: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+        super().check_size(size, network, vae)
+        most = network["pos_embed_max_size"] * cls.multiple(network, vae)
+        if max(size) > most:
+            raise ValueError(f"size={size[0]}x{size[1]} is too large: this network knows places up to {most} pixels")
+
+    @property
+    def attends(self) -> TextAttention:
+        """The picture comes first, then CLIP's tokens, then T5's."""
+        clip = self.parts.tokenizer_max_length
+        own = {} if self.parts.tokenizer_3 is None else {"tokenizer_3": slice(clip, clip + T5_TOKENS)}
+        return TextAttention(
+            network="transformer",
+            modules=r"transformer_blocks\.\d+\.attn",
+            tokenizers={"tokenizer": slice(0, clip), **own},
+            text=slice(-clip - T5_TOKENS, None),
+            image=slice(None, -clip - T5_TOKENS),
+        )
+
+    def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Text, Text]:
+        cond, uncond, pooled, unpooled = self.parts.encode_prompt(
+            prompts,
+            None,
+            None,
+            device=self.device,
+            num_images_per_prompt=1,
+            negative_prompt=[text or "" for text in negative_prompts],
+            max_sequence_length=T5_TOKENS,
+        )
+        return Text(cond, pooled), Text(uncond, unpooled)
+
+    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+        tokens, pooled = (torch.cat(parts) for parts in zip(*conds, strict=True))
+        return self.net(
+            hidden_states=rows,
+            timestep=time.expand(len(rows)),
+            encoder_hidden_states=tokens,
+            pooled_projections=pooled,
+            return_dict=False,
+        )[0]
+
+
+@dataclass(frozen=True)
+class StableDiffusion3(TransformerModel):
+    """Whatever diffusers calls a StableDiffusion3Pipeline, in a folder or on the hub; as `TransformerModel`, and
+
+    t5: whether its third text encoder is loaded, which is larger than SD3's network; without it, zeros stand in
+    """
+
+    kind: ClassVar[str] = "StableDiffusion3Pipeline"
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusion3Pipeline
+    classes: ClassVar[Mapping[str, str]] = {"transformer": "SD3Transformer2DModel", **TransformerModel.classes}
+    parts: ClassVar[tuple[str, ...]] = (
+        *("scheduler", "text_encoder", "text_encoder_2", "text_encoder_3"),
+        *("tokenizer", "tokenizer_2", "tokenizer_3", "transformer", "vae"),
+    )
+    without: ClassVar[Mapping[str, Any]] = {"image_encoder": None, "feature_extractor": None}
+
+    gamma1: float = 7.0
+    steps: int = 28
+    size: tuple[int, int] = (1024, 1024)
+    batch_size: int = 2
+    name: str = "sd3"
+    t5: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.t5, bool):
+            raise ValueError(f"model.t5={self.t5} must be true or false")
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        return self.parts if self.t5 else tuple(part for part in self.parts if part not in T5)
+
+    @property
+    def left_out(self) -> Mapping[str, Any]:
+        return {**self.without} if self.t5 else {**self.without, **dict.fromkeys(T5)}
+
+    def identity(self) -> Mapping[str, Any]:
+        return {**super().identity(), "t5": self.t5}
+
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
+        super().check(size, prompts, precision)
+        home = self._home()
+        if self.t5 and not (home.read("model_index.json").get(T5[0]) or [None])[0]:
+            raise ValueError(f"model.pretrained={home.name} has no {T5[0]}; model.t5=false does without")
+
+
+__all__ = ["StableDiffusion3", "StableDiffusion3Pipeline"]
