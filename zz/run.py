@@ -1,15 +1,15 @@
 """python -m zz.run: make what is missing, score it, compare it."""
 
 import sys
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.markup import escape
 
 from zz.cli import terminal
-from zz.cli.config import Refusal, build, command, store_of
+from zz.cli.config import Refusal, build, command, resolved, store_of
 from zz.diffusion.fields import check_count
 from zz.diffusion.samplers.budget import fit
 from zz.diffusion.trajectory import Leg
@@ -75,22 +75,23 @@ def run(configs: Sequence[DictConfig]) -> int:
 
 def request(configs: Sequence[DictConfig]) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
-    first = configs[0]
     runner_fields = (f"runner.{key}" for key in ("devices", "batch_size", "threads", "share"))
     for name in ("store", "logger", "allow_partial", *runner_fields):
-        if any(OmegaConf.select(c, name) != OmegaConf.select(first, name) for c in configs):
+        if any(OmegaConf.select(c, name) != OmegaConf.select(configs[0], name) for c in configs):
             raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
-    jobs = [_job(config) for config in configs]
+    plain = [resolved(config) for config in configs]
+    first = plain[0]
+    jobs = [_job(config) for config in plain]
     asked = list(jobs)
-    for config, job in zip(configs, jobs, strict=True):
-        if not isinstance(config.controls, bool):
-            raise Refusal(f"controls={config.controls} must be true or false")
-        asked += job.controls().values() if config.controls else []
-    if not isinstance(first.allow_partial, bool):
-        raise Refusal(f"allow_partial={first.allow_partial} must be true or false")
-    store, runner = store_of(first), build(first.runner)
+    for config, job in zip(plain, jobs, strict=True):
+        if not isinstance(config["controls"], bool):
+            raise Refusal(f"controls={config['controls']} must be true or false")
+        asked += job.controls().values() if config["controls"] else []
+    if not isinstance(first["allow_partial"], bool):
+        raise Refusal(f"allow_partial={first['allow_partial']} must be true or false")
+    store, runner = store_of(configs[0]), build(first["runner"])
     planned = plan(asked, len(jobs), store, runner.share)
-    return Request(store, runner, build(first.logger), jobs, planned, first.allow_partial)
+    return Request(store, runner, build(first["logger"]), jobs, planned, first["allow_partial"])
 
 
 def finish(out: Console, asked: Request, missing: int) -> int:
@@ -147,50 +148,50 @@ def size_of(config: DictConfig) -> tuple[int, int]:
     return pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size)
 
 
-def _job(config: DictConfig) -> Job:
-    check_count("seed", config.seed)
-    if config.limit is not None:
-        check_count("limit", config.limit, 1)
-    negative = config.negative_prompt
+def _job(config: Mapping[str, Any]) -> Job:
+    check_count("seed", config["seed"])
+    if config["limit"] is not None:
+        check_count("limit", config["limit"], 1)
+    negative = config["negative_prompt"]
     if not isinstance(negative, str | None):
         raise Refusal(f"negative_prompt={negative} must be text; quote it: negative_prompt='\"{negative}\"'")
     if config.get("dataset") is None:
-        raise Refusal(f"model={config.model.name} names no dataset of its own; choose one with dataset=")
-    dataset = build(config.dataset)
+        raise Refusal(f"model={config['model']['name']} names no dataset of its own; choose one with dataset=")
+    dataset = build(config["dataset"])
     texts = tuple(prompt.text for prompt in dataset.prompts)
-    if config.seed + len(texts) >= 2**63:
-        raise Refusal(f"seed={config.seed} is too large: seed + prompt number must stay below 2^63")
-    steps, sampler = config.steps, build(config.sampler)
-    if config.budget.nfe is not None:
-        steps, sampler = fit(sampler, config.budget.nfe, config.budget.rule)
+    if config["seed"] + len(texts) >= 2**63:
+        raise Refusal(f"seed={config['seed']} is too large: seed + prompt number must stay below 2^63")
+    steps, sampler = config["steps"], build(config["sampler"])
+    if config["budget"]["nfe"] is not None:
+        steps, sampler = fit(sampler, config["budget"]["nfe"], config["budget"]["rule"])
     return Job(
         sampler=sampler,
-        solver=build(config.solver),
+        solver=build(config["solver"]),
         steps=steps,
         model=_model(config),
-        guidance=build(config.guidance),
-        spacing=build(config.schedule),
-        size=size_of(config),
-        seed=config.seed,
+        guidance=build(config["guidance"]),
+        spacing=build(config["schedule"]),
+        size=pair(config["size"]),
+        seed=config["seed"],
         negative_prompt=negative,
-        precision=build(config.runner).precision,
+        precision=build(config["runner"]).precision,
         dataset=dataset.name,
         digest=dataset.digest,
         prompts=texts,
-        wanted=len(texts) if config.limit is None else min(config.limit, len(texts)),
+        wanted=len(texts) if config["limit"] is None else min(config["limit"], len(texts)),
         scorers=tuple(build(config.get("scorers") or {}).values()),
-        config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+        config=config,
     ).resolved()
 
 
-def _model(config: DictConfig) -> Model:
+def _model(config: Mapping[str, Any]) -> Model:
     """The model, with the other networks of a reflection where any are asked for."""
 
-    def side(given: DictConfig) -> Network:
-        other = build(OmegaConf.merge(config.model, given.model)) if given.model else None
-        return Network(other, given.prompt, given.negative_prompt)
+    def side(given: Mapping[str, Any]) -> Network:
+        other = build(OmegaConf.merge(config["model"], given["model"])) if given["model"] else None
+        return Network(other, given["prompt"], given["negative_prompt"])
 
-    return Networks(build(config.model), side(config.strong), side(config.weak)).asked(tuple(Leg))
+    return Networks(build(config["model"]), side(config["strong"]), side(config["weak"])).asked(tuple(Leg))
 
 
 def main() -> int:

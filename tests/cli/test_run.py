@@ -119,7 +119,7 @@ def test_a_picture_that_goes_bad_after_its_ends_is_reported(cli, store_path):
 BAD = {
     "model=shapes dataset=inline dataset.texts=[a_poem]": "shapes_correct cannot judge it: prompt 'a_poem' is not in",
     "sampler=zigzga": "sampler=zigzga is not known (did you mean zigzag?)",
-    "model=sdxl9": "model=sdxl9 is not known (did you mean sdxl?); known are dreamshaper, mixture, sd, sd15",
+    "model=sdxl9": "model=sdxl9 is not known (did you mean sdxl?); known are animatediff, dreamshaper, ",
     "scorers=[log_od]": "scorers=log_od is not known (did you mean log_odds?)",
     "gama2=1": "gama2 is not known (did you mean gamma2?)",
     "model.stdd=1": "model.stdd is not known: model has no such field",

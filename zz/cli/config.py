@@ -94,6 +94,11 @@ def store_of(config: DictConfig) -> Store:
     return Store(config.store)
 
 
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A config as plain values, every interpolation resolved."""
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+
+
 def build(node: Any) -> Any:
     """Instantiate a config node; only `zz.*` may be a target. Raises ValueError as the object's maker did.
 
