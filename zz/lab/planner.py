@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zz.diffusion.curve import Curve
 from zz.diffusion.fields import check_count
 from zz.diffusion.guidance import Guidance
 from zz.diffusion.memory import Memory
@@ -79,7 +80,7 @@ class Job:
     def _simplest_spacing(self) -> Spacing:
         """`Own` for a spacing that spells out the model's own nodes. Raises ValueError where T cannot be placed."""
         nodes = self.schedule
-        curve, own = self.model.levels()
+        curve, own = _levels(self.model)
         try:
             return Own() if own.sized(self.size).schedule(curve, self.steps) == nodes else self.spacing
         except ValueError:
@@ -105,7 +106,7 @@ class Job:
     @cached_property
     def schedule(self) -> Schedule:
         """The nodes that it is sampled on."""
-        curve, own = self.model.levels()
+        curve, own = _levels(self.model)
         return self.spacing.bind(own).sized(self.size).schedule(curve, self.steps)
 
     @cached_property
@@ -148,6 +149,11 @@ class Job:
 
     def _like(self, sampler: Sampler, steps: int, spacing: Spacing) -> "Job":
         return replace(self, sampler=sampler, steps=steps, spacing=spacing).resolved()
+
+
+@lru_cache(maxsize=64)
+def _levels(model: Model) -> tuple[Curve, Spacing]:
+    return model.levels()
 
 
 @lru_cache(maxsize=64)
