@@ -1,6 +1,7 @@
 """One worker: batches that do not fit, prompts that fail, prompts encoded once, and what a run leaves beside a cell."""
 
 import json
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -261,3 +262,21 @@ def test_a_scorer_that_breaks_down_loses_no_score_and_no_other_scorer(store_path
     assert len(store.scores(one.cell, identity(Crashing()))) == 10
     assert len(store.scores(one.cell, identity(LogOdds()))) == len(PROMPTS)
     assert files(store, one.cell) == before
+
+
+def test_one_model_at_a_time_is_in_memory(store_path):
+    """The weights of the first are let go before those of the second are loaded."""
+    alive = []
+
+    @dataclass(frozen=True)
+    class Heavy(Mixture):
+        @contextmanager
+        def open(self, device="cpu", precision="32"):
+            assert [pipeline() for pipeline in alive] == [None] * len(alive)
+            with super().open(device, precision) as pipeline:
+                alive.append(weakref.ref(pipeline))
+                yield pipeline
+
+    jobs = [many(model=Heavy(std=std), sampler=s) for std in (0.1, 0.2) for s in (Standard(2.0), Zigzag(2.0, 1.0))]
+    assert run(Store(store_path), *jobs, batch_size=12)[0] == 0
+    assert len(alive) == 2

@@ -1,5 +1,6 @@
 """One device's work: each model opened once, each batch of prompts encoded once, slots made one by one."""
 
+import gc
 import platform
 import sys
 import time
@@ -36,12 +37,22 @@ def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotD
     for bundle in bundles:
         by_model.setdefault((bundle[0].job.model, bundle[0].job.precision), []).append(bundle)
     for (model, precision), mine in by_model.items():
-        with opened(model, device, precision) as pipeline:
-            desk = _Desk(pipeline, Encoder(pipeline, [slot for bundle in mine for slot in bundle]), store, device)
-            for bundle in mine:
-                memory = Memory(bundle[0].job.guidance.rows) if len(bundle) > 1 else None
-                for slot in bundle:
-                    yield from desk.make(slot, memory)
+        yield from _by_one(model, precision, mine, store, device)
+        gc.collect()  # two models need not fit on a device at once
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def _by_one(
+    model: Model, precision: str, bundles: Sequence[Bundle], store: Store, device: str
+) -> Iterator[SlotDone | str]:
+    """Make the slots of one model. When it ends, nothing here holds on to the weights."""
+    with opened(model, device, precision) as pipeline:
+        desk = _Desk(pipeline, Encoder(pipeline, [slot for bundle in bundles for slot in bundle]), store, device)
+        for bundle in bundles:
+            memory = Memory(bundle[0].job.guidance.rows) if len(bundle) > 1 else None
+            for slot in bundle:
+                yield from desk.make(slot, memory)
 
 
 @contextmanager
