@@ -150,6 +150,28 @@ def test_conditions_wait_only_for_as_long_as_they_are_needed():
         assert encoder.kept == {}
 
 
+def test_conditions_take_no_more_room_than_they_are_given():
+    from zz.lab.slots import slots
+    from zz.lab.worker import KEPT
+
+    with Strained().open() as pipeline:
+        job = many()
+        todo = slots(job, 8, range(24))
+        one = Encoder(pipeline, [*todo, *todo])
+        one(job, todo[0].padded)
+        size = KEPT - one.room
+        assert size > 0
+        encoder = Encoder(pipeline, [*todo, *todo], room=2 * size)
+        for slot in todo:
+            encoder(job, slot.padded)
+        assert len(encoder.kept) == 2 and encoder.room == 0
+        assert encoder.used(job, todo[0].padded) is not None, "a slot that is there already asks for nothing"
+        for slot in todo[1:]:
+            encoder(job, slot.padded)
+        assert encoder.kept == {} and encoder.room == 2 * size
+        assert len(pipeline.batches) == 1 + 3 + 1, "the third one was encoded twice"
+
+
 @pytest.mark.parametrize(
     ("error", "full"),
     [
@@ -174,6 +196,13 @@ def test_the_automatic_batch_size_fits(room, fits):
     with job.model.open() as pipeline:
         assert fitting(job, pipeline) in fits
         assert max(pipeline.batches) <= MOST
+
+
+def test_where_not_even_one_picture_fits_no_larger_batch_is_tried():
+    job = many(model=Strained(room=0, batch_size=1))
+    with job.model.open() as pipeline:
+        assert fitting(job, pipeline) == 1
+        assert max(pipeline.batches) == 2
 
 
 def test_on_a_cpu_the_batch_size_is_what_the_model_recommends(store_path):
