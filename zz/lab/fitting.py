@@ -36,12 +36,12 @@ def width(job: Job, store: Store, device: str) -> int:
         process.start()
         there.close()
         try:
-            found = here.recv()
+            known[key] = here.recv()
         except EOFError:
-            found = job.model.batch_size  # it died; halving will help
-        process.join()
-        store.put_batch_sizes({key: found})
-        return found
+            return job.model.batch_size  # it died, and nothing is known; halving will help
+        finally:
+            process.join()
+        store.put_batch_sizes({key: known[key]})
     return known[key]
 
 
@@ -59,7 +59,7 @@ def fitting(job: Job, pipeline: Pipeline) -> int:
         speed = _speed(job, pipeline, best)
     while best >= job.model.batch_size and 2 * best <= MOST:
         doubled = _speed(job, pipeline, 2 * best)
-        if doubled < WORTH * speed:
+        if doubled <= WORTH * speed:  # 0 where nothing fits at all
             break
         best, speed = 2 * best, doubled
     return best
