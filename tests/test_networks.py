@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from PIL import Image
 
 import zz
 from zz.diffusion.curve import Flow
@@ -161,6 +162,24 @@ def test_networks_that_do_not_go_together_are_refused():
         Networks(PLANE, weak=Network(prompt=3))
     with pytest.raises(ValueError, match="nowhere"):
         latents(Networks(PLANE, weak=Network(prompt="nowhere")), Reflection())
+
+
+def test_several_networks_make_what_the_steps_network_makes():
+    """Clips stay clips, and guidance that is told to the network is told to each."""
+    clips = replace(PLANE, std=0.2)
+    object.__setattr__(clips, "frames", 4)
+    object.__setattr__(clips, "fps", 12)
+    object.__setattr__(clips, "embeds_guidance", True)
+    pair = Networks(clips, weak=Network(prompt="south"))
+    assert (pair.frames, pair.fps, pair.embeds_guidance) == (4, 12, True)
+    assert not Networks(clips, weak=Network(model=BLUNT)).embeds_guidance
+
+
+def test_inverting_asks_the_weak_network():
+    picture = Image.new("RGB", (16, 16), "red")
+    pair = Networks(Mixture(size=(16, 16)), weak=Network(model=Mixture(std=0.3, size=(16, 16))))
+    up = [zz.invert(model, picture, "a red circle", steps=4) for model in (pair, pair.weak.model, pair.own)]
+    assert torch.equal(up[0], up[1]) and not torch.equal(up[0], up[2])
 
 
 def test_a_batch_is_its_pictures_alone():

@@ -63,9 +63,11 @@ class Networks(Model):
     steps: int = field(init=False)
     size: tuple[int, int] = field(init=False)
     batch_size: int = field(init=False)
+    frames: int = field(init=False)
+    fps: int = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("name", "gamma1", "steps", "size", "batch_size"):
+        for name in ("name", "gamma1", "steps", "size", "batch_size", "frames", "fps"):
             object.__setattr__(self, name, getattr(self.own, name))
         for name, side in (("strong", self.strong), ("weak", self.weak)):
             check_text(f"{name}.prompt", side.prompt)
@@ -84,6 +86,10 @@ class Networks(Model):
     @property
     def tappable(self) -> bool:  # type: ignore[override]
         return all(model.tappable for model in self._models())
+
+    @property
+    def embeds_guidance(self) -> bool:  # type: ignore[override]
+        return all(model.embeds_guidance for model in self._models())
 
     @property
     def others(self) -> frozenset[Leg]:
@@ -156,6 +162,7 @@ class NetworksPipeline(Pipeline):
             Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
         }
         self.tappable = all(pipeline.tappable for pipeline in opened.values())
+        self.embeds_guidance = all(pipeline.embeds_guidance for pipeline in opened.values())
         self.device, self.curve, self.spacing, self.size = (
             self.own.device,
             self.own.curve,
