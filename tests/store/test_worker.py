@@ -207,6 +207,7 @@ def test_where_not_even_one_picture_fits_no_larger_batch_is_tried():
 
 def test_on_a_cpu_the_batch_size_is_what_the_model_recommends(store_path):
     assert fitted(many(model=Mixture(batch_size=5)), Store(store_path), "cpu") == 5
+    assert fitted(many(model=Mixture(batch_size=50)), Store(store_path), "cpu") == len(PROMPTS), "no need to pad"
 
 
 def test_batch_sizes_are_kept(store_path):
