@@ -9,7 +9,7 @@ from PIL import Image
 
 import zz
 from zz.diffusion.curve import Flow
-from zz.diffusion.guidance import CFG
+from zz.diffusion.guidance import CFG, Embedded
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.samplers import EndToEnd, FixedPoint, GuidanceMatched, Reflection, Standard, Zigzag
 from zz.diffusion.solvers import DDIM, EulerAncestral, EulerAncestralStored
@@ -19,6 +19,7 @@ from zz.diffusion.trajectory import Leg
 from zz.lab.planner import Job
 from zz.models.mixture import Mixture, points
 from zz.models.networks import Network, Networks
+from zz.sampling import check_guidance
 
 PLANE = points(std=0.3)
 BLUNT = replace(PLANE, std=0.6)  # the same world, seen less sharply
@@ -173,6 +174,9 @@ def test_several_networks_make_what_the_steps_network_makes():
     pair = Networks(clips, weak=Network(prompt="south"))
     assert (pair.frames, pair.fps, pair.embeds_guidance) == (4, 12, True)
     assert not Networks(clips, weak=Network(model=BLUNT)).embeds_guidance
+    check_guidance(Embedded(), pair)
+    with pytest.raises(ValueError, match="negative_prompt has no part in guidance=embedded"):
+        check_guidance(Embedded(), Networks(clips, weak=Network(negative_prompt="south")))
 
 
 def test_inverting_asks_the_weak_network():

@@ -234,7 +234,8 @@ def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[st
             f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
             "choose cfg, or a model like FLUX.1-dev"
         )
-    if guidance.embedded and any(negative is not None for negative in negative_prompts):
+    own = model.negative_prompts if isinstance(model, Model) else ()
+    if guidance.embedded and any(negative is not None for negative in (*negative_prompts, *own)):
         raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
 
 

@@ -92,6 +92,10 @@ class Networks(Model):
         return all(model.embeds_guidance for model in self._models())
 
     @property
+    def negative_prompts(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(n for side in (self.strong, self.weak) if (n := side.negative_prompt) is not None)
+
+    @property
     def others(self) -> frozenset[Leg]:
         sides = ((Leg.STRONG, self.strong), (Leg.ZAG, self.weak))
         return frozenset(leg for leg, side in sides if side != SAME)
