@@ -25,8 +25,7 @@ from zz.models.base import Check, Model, Pipeline
 class Network:
     """How a network differs from the one that the steps ask. What is None is the same.
 
-    model:           another model in the same latent space, such as one with other weights (a LoRA at another scale,
-                     once it is fused into a folder, is that)
+    model:           another model in the same latent space, such as one with other weights or a LoRA at another scale
     prompt:          a prompt for all pictures, in which {prompt} stands for each one's own; "" says nothing
     negative_prompt: a negative prompt for all pictures
     """
@@ -67,14 +66,16 @@ class Networks(Model):
     fps: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "own", self.own.asked(tuple(Leg)))
         for name in ("name", "gamma1", "steps", "size", "batch_size", "frames", "fps"):
             object.__setattr__(self, name, getattr(self.own, name))
         for name, side in (("strong", self.strong), ("weak", self.weak)):
             check_text(f"{name}.prompt", side.prompt)
             check_text(f"{name}.negative_prompt", side.negative_prompt)
+            model = side.model and side.model.asked(tuple(Leg))
             side = replace(
                 side,
-                model=None if side.model == self.own else side.model,
+                model=None if model == self.own else model,
                 prompt=None if side.prompt == "{prompt}" else side.prompt,
             )
             object.__setattr__(self, name, side)
