@@ -1,6 +1,6 @@
 """The store's cells as experiments: methods at one guidance and number of steps, with their controls beside them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,26 @@ NAMES = {
     "GuidanceMatched": "guidance-matched",
     "EndToEnd": "end to end",
     "Resampling": "resampling",
+    "ImplicitZigzag": "implicit zigzag",
+    "FixedPoint": "fixed point",
+    "CFGpp": "CFG++",
+    "Interval": "interval",
+    "EulerAncestral": "Euler ancestral",
+    "EulerAncestralStored": "Euler ancestral (stored)",
+    "DPMpp2M": "DPM-Solver++(2M)",
 }
+
+
+def usual(ledger: Mapping[str, Any]) -> bool:
+    """Whether a cell has one network, classifier-free guidance as it is, and DDIM: what samplers are compared under."""
+    guidance = ledger["guidance"]
+    plain = guidance["is"] == "CFG" and not guidance["rescale"]
+    return plain and ledger["solver"]["is"] == "DDIM" and ledger["model"]["is"] != "Networks"
+
+
+def gamma1(sampler: Mapping[str, Any]) -> float:
+    """A sampler's own, or that of the one inside it."""
+    return float(sampler["gamma1"]) if "gamma1" in sampler else gamma1(sampler["inner"])
 
 
 @dataclass(frozen=True)
@@ -72,22 +91,22 @@ class Setting:
 
 
 def settings(store: Store) -> list[Setting]:
-    """Those that hold standard sampling and something else, by dataset, steps and guidance."""
+    """Those that hold standard sampling and something else under the usual guidance, by dataset, steps and gamma1."""
     found: dict[str, Setting] = {}
     for row in store.table():
         ledger: dict[str, Any] = dict(row.cell.ledger)
+        if not usual(ledger):
+            continue
         sampler, schedule, steps = ledger.pop("sampler"), ledger.pop("schedule"), ledger.pop("steps")
         stretched = schedule["is"] == "Uniform"
         own = schedule["steps"] if stretched else steps
         base = schedule["base"] if stretched else schedule
         if stretched and sampler["is"] != "Standard":
             continue
-        name = repr((sorted(ledger.items(), key=lambda item: item[0]), base, own, sampler["gamma1"]))
+        name = repr((sorted(ledger.items(), key=lambda item: item[0]), base, own, gamma1(sampler)))
         setting = found.setdefault(
             name,
-            Setting(
-                str(ledger["dataset"]), own, float(sampler["gamma1"]), str(ledger["precision"]), int(ledger["seed"])
-            ),
+            Setting(str(ledger["dataset"]), own, gamma1(sampler), str(ledger["precision"]), int(ledger["seed"])),
         )
         named = f"standard, {steps} steps" if stretched else _name(sampler, own)
         setting.arms.append(Arm(named, row, sampler, stretched))

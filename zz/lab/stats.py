@@ -63,6 +63,25 @@ def winning(ours: Mapping[int, float], theirs: Mapping[int, float], higher_is_be
     return Winning(len(both), win, tie, loss, share(win + tie / 2, len(both)), plain, p)
 
 
+def student(values: Sequence[float] | np.ndarray) -> float:
+    """Two-sided p of Student's test that the mean is zero: below .05 where the interval of `mean` leaves zero out."""
+    x = np.asarray(values, dtype=np.float64)
+    if len(x) < 2:
+        return 1.0
+    if x.std() == 0:
+        return float(x[0] == 0)
+    return float(stats.ttest_1samp(x, 0.0).pvalue)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """The p of several tests, corrected so that .05 is the chance of any false one among them (Holm, 1979)."""
+    found, most = [1.0] * len(p), 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        most = max(most, min(1.0, (len(p) - rank) * p[place]))
+        found[place] = most
+    return found
+
+
 class Moments(NamedTuple):
     """A set of features as a normal distribution."""
 

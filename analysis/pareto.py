@@ -1,0 +1,110 @@
+"""Scores against work: standard sampling by its steps as lines, every method beside them as a point with its name."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib
+
+from analysis.judge import Measures
+from analysis.ways import WHOLE, Way
+from zz.lab.stats import Interval
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+Point = tuple[Way, Measures]
+STEPS = (4, 20)
+STANDARD = "#000000"
+# of Okabe and Ito, told apart by colour-blind eyes; the marker says the same
+FAMILIES = {
+    "zigzag": ("#d55e00", "o"),
+    "zigzag on another guidance, solver or sampler": ("#cc79a7", "D"),
+    "another guidance": ("#009e73", "s"),
+    "another solver": ("#56b4e9", "v"),
+    "another sampler": ("#0072b2", "^"),
+}
+PANELS: dict[str, Callable[[Measures], Interval]] = {
+    "accuracy, %": lambda x: Interval(*(100 * v for v in x.correct)),
+    "Fréchet distance to truth (lower is better)": lambda x: x.fd,
+}
+
+
+def family(way: Way) -> str:
+    """What a method is, for its colour."""
+    zigzags = ("Zigzag", "ImplicitZigzag", "FixedPoint")
+    if way.kind in zigzags or way.sampler.get("inner", {}).get("is") in zigzags:
+        return "zigzag" if way.usual and way.kind in zigzags else "zigzag on another guidance, solver or sampler"
+    if way.kind == "Standard":
+        return "another solver" if way.ledger["guidance"]["is"] == "CFG" else "another guidance"
+    return "another guidance" if way.kind == "GuidanceMatched" else "another sampler"
+
+
+def chosen(points: Sequence[Point], steps: int) -> list[Point]:
+    """Each method with its fields as they are made, at the more accurate of its gamma1."""
+    best: dict[str, Point] = {}
+    for way, measures in points:
+        scaled = way.gamma1 in WHOLE or way.ledger["guidance"]["is"] == "CFGpp"
+        if way.steps == steps and way.as_made and scaled and not way.standard:
+            known = best.get(way.name)
+            if known is None or measures.correct.value > known[1].correct.value:
+                best[way.name] = way, measures
+    return list(best.values())
+
+
+def draw(points: Sequence[Point], out: Path) -> None:
+    """A row of panels for each T, a column for each score."""
+    found = {steps: chosen(points, steps) for steps in STEPS}
+    most = max(8, *(len(some) for some in found.values()))
+    figure, axes = plt.subplots(len(STEPS), len(PANELS), figsize=(15, len(STEPS) * (1.2 + 0.19 * most)), squeeze=False)
+    for row, (steps, some) in zip(axes, found.items(), strict=True):
+        for ax, (title, read) in zip(row, PANELS.items(), strict=True):
+            _panel(ax, points, some, read)
+            ax.set_title(f"T = {steps}", fontsize=10, loc="left")
+            ax.set_ylabel(title, fontsize=9)
+            ax.set_xlabel("network rows an image", fontsize=9)
+    handles = [
+        Line2D([], [], color=STANDARD, ls=style, marker=".", label=f"standard by its steps, gamma1 = {gamma1:g}")
+        for gamma1, style in zip(WHOLE, ("-", "--"), strict=True)
+    ]
+    handles += [
+        Line2D([], [], color=colour, marker=marker, ls="", label=name) for name, (colour, marker) in FAMILIES.items()
+    ]
+    figure.legend(handles=handles, loc="upper center", ncols=4, fontsize=9, frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 0.95), w_pad=2)
+    figure.savefig(out, dpi=100)
+    plt.close(figure)
+
+
+def _panel(ax: Axes, points: Sequence[Point], some: Sequence[Point], read: Callable[[Measures], Interval]) -> None:
+    for gamma1, style in zip(WHOLE, ("-", "--"), strict=True):
+        line = sorted((way.row.rows, read(x), way.steps) for way, x in points if way.standard and way.gamma1 == gamma1)
+        ax.plot([rows for rows, _, _ in line], [x.value for _, x, _ in line], style, color=STANDARD, marker=".", lw=1)
+        for rows, x, _ in line:
+            ax.plot([rows, rows], [x.low, x.high], color=STANDARD, alpha=0.15, lw=1)
+    for way, measures in some:
+        x, (colour, marker) = read(measures), FAMILIES[family(way)]
+        ax.plot([way.row.rows] * 2, [x.low, x.high], color=colour, alpha=0.2, lw=1)
+        ax.plot(way.row.rows, x.value, marker, color=colour, ms=5)
+    ax.set_xscale("log")
+    ax.grid(lw=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(y=0.03)
+    low, high = ax.get_ylim()
+    placed = sorted(some, key=lambda point: read(point[1]).value)
+    for i, (way, measures) in enumerate(placed):  # names in a column at the side, in the order of the points
+        y = low + (high - low) * (i + 0.5) / len(placed)
+        colour = FAMILIES[family(way)][0]
+        ax.annotate(
+            f"{way.name} ({way.gamma1:g})",
+            (way.row.rows, read(measures).value),
+            xytext=(1.03, y),
+            textcoords=ax.get_yaxis_transform(),
+            fontsize=7,
+            va="center",
+            color=colour,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "lw": 0.6, "shrinkA": 1, "shrinkB": 3},
+        )
+    ax.set_ylim(low, high)
