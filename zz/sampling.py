@@ -26,7 +26,7 @@ def sample(
     prompts: str | Sequence[str],
     *,
     sampler: Sampler | None = None,
-    steps: int = 50,
+    steps: int | None = None,
     size: int | tuple[int, int] | None = None,
     seeds: Sequence[int] | None = None,
     negative_prompt: str | Sequence[str | None] | None = None,
@@ -43,8 +43,9 @@ def sample(
 
     model:           a model's description, or one that is open already: ours, or a diffusers pipeline as it is
     prompts:         a prompt or a list of B
-    sampler:         zz.Zigzag() by default; also zz.Standard, zz.EndToEnd, zz.Resampling, ...
-    steps:           T
+    sampler:         zz.Zigzag at the model's own gamma1 by default (5.5 for one that is open already); also
+                     zz.Standard, zz.EndToEnd, zz.Resampling, ...
+    steps:           T; the model's own by default (50 for one that is open already)
     size:            pixels a side, or (height, width); the model's own by default
     seeds:           B whole numbers; 0, 1, 2, ... by default
     negative_prompt: one for all, or B; None is the model's null condition
@@ -70,7 +71,8 @@ def sample(
             raise ValueError(f"{name} has {len(values)} entries for {len(texts)} prompts; give one each")
     for seed in chosen:
         check_count("seeds", seed)
-    check_count("steps", steps, 1)
+    if steps is not None:
+        check_count("steps", steps, 1)
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)
     check_choice("output", output, ("image", "latent"))
@@ -80,8 +82,8 @@ def sample(
     check_kind("schedule", schedule, Spacing)
     check_pair(sampler or Zigzag(), guidance or CFG(), model)
     check_guidance(guidance or CFG(), model, negatives)
-    if size is None and isinstance(model, Model):
-        size = model.size
+    if isinstance(model, Model):
+        size, steps, sampler = size or model.size, steps or model.steps, sampler or Zigzag(model.gamma1)
     opened = opening(model, pair(size) if size is not None else None, texts, device)
     width = batch_size or len(texts)
     latents: list[Tensor] = []
@@ -101,7 +103,7 @@ def sample(
                 solver=solver or DDIM(),
                 guidance=guidance or CFG(),
                 spacing=schedule or Own(),
-                steps=steps,
+                steps=steps or 50,
                 size=pair(size) if size is not None else None,
                 x_T=None if initial_latents is None else initial_latents[part],
                 probe=probe,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from zz.cli import terminal
-from zz.cli.config import command
+from zz.cli.config import Refusal, command
 from zz.run import finish, request
 
 
@@ -15,7 +15,9 @@ def score(configs: Sequence[DictConfig]) -> int:
     out = terminal.console()
     asked = request(configs)
     asked.store.check_writable()
-    terminal.show_plan(out, asked.plan, "left as it is")
+    if not asked.plan.there:
+        raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")
+    terminal.show_plan(out, asked.plan, "not made yet, and left so")
     return finish(out, asked, 0)
 
 

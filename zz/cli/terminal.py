@@ -196,8 +196,11 @@ def show_store(out: Console, rows: Sequence[Row], root: str) -> None:
         table.add_column(name)
     for name in ("images", "complete", "scores"):
         table.add_column(name, justify="right")
-    title = titles([row.cell for row in rows])
+    kinds: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
+        kinds.setdefault((row.model, row.dataset), []).append(row)
+    title = {key: text for same in kinds.values() for key, text in titles([row.cell for row in same]).items()}
+    for row in (row for same in kinds.values() for row in same):
         done = f"{100 * row.images / row.prompts:.0f} %" if row.prompts else ""
         scores = ", ".join(f"{name.rpartition('-')[0]} {n}" for name, n in row.scores.items())
         names = (row.cell.key, row.model, row.dataset, escape(title[row.cell.key]))

@@ -92,7 +92,9 @@ def titles(cells: Sequence[Cell]) -> dict[str, str]:
         if name.split(".")[0] not in told and len({repr(ledger.get(name)) for ledger in flat.values()}) > 1
     ]
     return {
-        cell.key: " ".join([cell.title, *(f"{name}={_short(flat[cell.key].get(name))}" for name in apart)])
+        cell.key: " ".join(
+            [cell.title, *(f"{name}={_short(flat[cell.key][name])}" for name in apart if name in flat[cell.key])]
+        )
         for cell in cells
     }
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from zz.diffusion.guidance import Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import Prediction, from_v
-from zz.diffusion.samplers import FixedPoint, GuidanceMatched, ImplicitZigzag, Reflection, Sampler, Standard, Zigzag
+from zz.diffusion.samplers import GuidanceMatched, Reflection, Sampler, Standard
 from zz.diffusion.samplers.controls import Cost, compute_matched, cost
 from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers import Solver
@@ -125,7 +125,8 @@ class Job:
         """Where in its family it is made: cells that differ in lambda together, the longest trajectory first."""
         sampler: Any = self.sampler
         if hasattr(sampler, "lambda_"):
-            return 0, repr(replace(sampler, lambda_=None)), -self.cost.predictions
+            alike = {f.name: getattr(sampler, f.name) for f in fields(sampler) if f.name != "lambda_"}
+            return 0, f"{type(sampler).__name__} {alike}", -self.cost.predictions
         return 1, "", -self.cost.predictions
 
     def controls(self) -> dict[str, "Job"]:
@@ -134,9 +135,7 @@ class Job:
             return {}
         standard = Standard(self.sampler.gamma1)
         found = {"standard": self._like(standard, self.steps, self.spacing)}
-        z = self.sampler
-        if isinstance(z, Zigzag | ImplicitZigzag | FixedPoint) and self.guidance.linear and not self.model.others:
-            matched = GuidanceMatched(z.gamma1, z.gamma2, z.lambda_, getattr(z, "k", 1), z.rounds)
+        if (matched := self.sampler.matched) and self.guidance.linear and not self.model.others:
             found["guidance_matched"] = self._like(matched, self.steps, self.spacing)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over

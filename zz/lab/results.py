@@ -6,7 +6,7 @@ from typing import NamedTuple
 from zz.lab.cell import titles
 from zz.lab.planner import Job
 from zz.lab.scoring import identity
-from zz.lab.stats import Interval, Winning, mean, winning
+from zz.lab.stats import Interval, Winning, mean, share, winning
 from zz.lab.store import Store
 from zz.scorers.base import Scorer
 
@@ -37,7 +37,7 @@ def cell_rows(jobs: Sequence[Job], store: Store) -> list[CellRow]:
     title = titles([job.cell for job in jobs])
     for job in jobs:
         images = sum(i < job.wanted for i in store.images(job.cell))
-        means = {s.name: mean(list(_scores(job, s, store).values())) for s in job.scorers}
+        means = {s.name: _average(list(_scores(job, s, store).values())) for s in job.scorers}
         rows.append(CellRow(job, title[job.cell.key], images, means))
     return rows
 
@@ -69,6 +69,11 @@ def columns(jobs: Sequence[Job], store: Store) -> list[tuple[str, Job]]:
                 shown.setdefault(one.cell.key, one)
     title = titles([job.cell for job in shown.values()])
     return [(title[key], job) for key, job in shown.items()]
+
+
+def _average(scores: Sequence[float]) -> Interval:
+    """The mean; of what is either right or wrong, the share that is right, whose interval stays within 0..1."""
+    return share(sum(scores), len(scores)) if set(scores) <= {0.0, 1.0} and scores else mean(scores)
 
 
 def _scores(job: Job, scorer: Scorer, store: Store) -> Mapping[int, float]:

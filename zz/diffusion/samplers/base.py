@@ -38,6 +38,11 @@ class Sampler(ABC):
     ) -> Tensor:
         """Carry `x_T` (B, C, H, W) or (B, C, F, H, W) from node 0 to node T; return x_0, same shape and dtype."""
 
+    @property
+    def matched(self) -> "Sampler | None":
+        """Standard sampling at the guidance that this sampler amounts to, to first order; None where none is known."""
+        return None
+
     @abstractmethod
     def nfe(self, T: int) -> int:
         """Guided predictions an image over T steps. Raises ValueError where T steps do not fit the fields."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from zz.diffusion.fields import check_count, check_number
 from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
+from zz.diffusion.samplers.controls import GuidanceMatched
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.trajectory import Leg, Step, silent
@@ -62,6 +63,10 @@ class FixedPoint(Sampler):
                         x = walk.settle(x, y, i, self.gamma2)
             x = walk.down(x, i, self.gamma1)
         return x
+
+    @property
+    def matched(self):
+        return GuidanceMatched(self.gamma1, self.gamma2, self.lambda_, 1, self.rounds)
 
     def nfe(self, T):
         return T + (2 + self.iterations) * self.rounds * self._lambda(T)

@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 from zz.diffusion.fields import check_choice, check_count, check_number
 from zz.diffusion.guidance.base import Branches
 from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
+from zz.diffusion.samplers.controls import GuidanceMatched
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.trajectory import silent
 
@@ -62,6 +63,10 @@ class ImplicitZigzag(Sampler):
             else:
                 x = walk.down(x, i, self.gamma1)
         return x
+
+    @property
+    def matched(self):
+        return GuidanceMatched(self.gamma1, self.gamma2, self.lambda_, 1, self.rounds)
 
     def nfe(self, T):
         reflections = self.rounds * self._lambda(T)

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from zz.diffusion.fields import check_choice, check_count, check_number
 from zz.diffusion.samplers.base import Sampler, Time, Walk, check_reflections
+from zz.diffusion.samplers.controls import GuidanceMatched
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.trajectory import silent
 
@@ -61,6 +62,10 @@ class Zigzag(Sampler):
                     x = self._reflect(walk, x, i)
             x = walk.down(x, i, self.gamma1)
         return x
+
+    @property
+    def matched(self):
+        return GuidanceMatched(self.gamma1, self.gamma2, self.lambda_, self.k, self.rounds)
 
     def nfe(self, T):
         return T + 2 * self.k * self.rounds * self._lambda(T)
