@@ -28,6 +28,7 @@ def test_there_is_something_to_run():
     assert "python -m zz.run sampler=zigzag gamma2=0 lambda=49 -m" in COMMANDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_runs(command, tmp_path, monkeypatch, capfd):
     words = shlex.split(command)
@@ -45,6 +46,7 @@ def test_a_command_runs(command, tmp_path, monkeypatch, capfd):
     assert import_module(words[2]).main() in (0, None), capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_the_python_blocks_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = [block for language, block in BLOCKS if language == "python"]

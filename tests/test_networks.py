@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import pytest
 import torch
+from PIL import Image
 
 import zz
 from zz.diffusion.curve import Flow
-from zz.diffusion.guidance import CFG
+from zz.diffusion.guidance import CFG, Embedded
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.samplers import EndToEnd, FixedPoint, GuidanceMatched, Reflection, Standard, Zigzag
 from zz.diffusion.solvers import DDIM, EulerAncestral, EulerAncestralStored
@@ -18,6 +19,7 @@ from zz.diffusion.trajectory import Leg
 from zz.lab.planner import Job
 from zz.models.mixture import Mixture, points
 from zz.models.networks import Network, Networks
+from zz.sampling import check_guidance
 
 PLANE = points(std=0.3)
 BLUNT = replace(PLANE, std=0.6)  # the same world, seen less sharply
@@ -161,6 +163,27 @@ def test_networks_that_do_not_go_together_are_refused():
         Networks(PLANE, weak=Network(prompt=3))
     with pytest.raises(ValueError, match="nowhere"):
         latents(Networks(PLANE, weak=Network(prompt="nowhere")), Reflection())
+
+
+def test_several_networks_make_what_the_steps_network_makes():
+    """Clips stay clips, and guidance that is told to the network is told to each."""
+    clips = replace(PLANE, std=0.2)
+    object.__setattr__(clips, "frames", 4)
+    object.__setattr__(clips, "fps", 12)
+    object.__setattr__(clips, "embeds_guidance", True)
+    pair = Networks(clips, weak=Network(prompt="south"))
+    assert (pair.frames, pair.fps, pair.embeds_guidance) == (4, 12, True)
+    assert not Networks(clips, weak=Network(model=BLUNT)).embeds_guidance
+    check_guidance(Embedded(), pair)
+    with pytest.raises(ValueError, match="negative_prompt has no part in guidance=embedded"):
+        check_guidance(Embedded(), Networks(clips, weak=Network(negative_prompt="south")))
+
+
+def test_inverting_asks_the_weak_network():
+    picture = Image.new("RGB", (16, 16), "red")
+    pair = Networks(Mixture(size=(16, 16)), weak=Network(model=Mixture(std=0.3, size=(16, 16))))
+    up = [zz.invert(model, picture, "a red circle", steps=4) for model in (pair, pair.weak.model, pair.own)]
+    assert torch.equal(up[0], up[1]) and not torch.equal(up[0], up[2])
 
 
 def test_a_batch_is_its_pictures_alone():

@@ -83,7 +83,7 @@ def invert(
         nodes = (schedule or Own()).bind(pipeline.spacing).sized(size).schedule(pipeline.curve, steps)
         for chosen in torch.arange(B).split(batch_size or B):
             cond, uncond = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
-            guided = (guidance or CFG()).bind(pipeline, cond, uncond)
+            guided = pipeline.bind(guidance or CFG(), cond, uncond)
             walk = Walk(guided, nodes, solver or DDIM(), KeyedNoise(tuple(chosen.tolist()), shape), probe)
             x = pipeline.encode_image(pictures[chosen])
             for i in reversed(range(steps)):

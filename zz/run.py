@@ -113,7 +113,8 @@ def finish(out: Console, asked: Request, missing: int) -> int:
         if not scored.unreadable and (sheet := contact_sheet(columns(jobs, store), store)):
             out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
     if missing:
-        out.print(f"[red]{missing} images are missing;[/] run the same command again to make them")
+        what = "1 image is" if missing == 1 else f"{missing:,} images are"
+        out.print(f"[red]{what} missing;[/] run the same command again to make them")
     return 1 if missing or scored.unreadable or scored.crashed else 0
 
 

@@ -13,7 +13,7 @@ from zz.diffusion.fields import check_choice, check_count
 from zz.diffusion.guidance import CFG, Guidance
 from zz.diffusion.memory import Memory
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.samplers import FreeInit, Sampler, Zigzag
+from zz.diffusion.samplers import FixedPoint, FreeInit, Sampler, Zigzag
 from zz.diffusion.solvers import DDIM, Solver
 from zz.diffusion.spacing import Own, Spacing
 from zz.diffusion.trajectory import Probe, silent
@@ -210,6 +210,11 @@ def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
     if sampler.linear and not guidance.linear:
         name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(sampler).__name__).lower()
         raise ValueError(f"sampler={name} needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
+    if isinstance(sampler, FixedPoint) and sampler.iterations and sampler.gamma2 != 0 and not guidance.on_line:
+        raise ValueError(
+            f"sampler=fixed_point settles one eps, but guidance={type(guidance).__name__} moves up with two of them at "
+            f"gamma2={sampler.gamma2}; choose gamma2=0, or sampler=zigzag"
+        )
 
 
 def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:
@@ -229,7 +234,8 @@ def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[st
             f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
             "choose cfg, or a model like FLUX.1-dev"
         )
-    if guidance.embedded and any(negative is not None for negative in negative_prompts):
+    own = model.negative_prompts if isinstance(model, Model) else ()
+    if guidance.embedded and any(negative is not None for negative in (*negative_prompts, *own)):
         raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
 
 

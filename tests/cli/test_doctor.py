@@ -253,6 +253,33 @@ def test_offloading_needs_accelerate(doctor, folder, monkeypatch):
     assert code == 1 and states["packages"] == "missing" and "pip install accelerate" in out
 
 
+def test_a_lora(doctor, folder, tmp_path, monkeypatch):
+    lora = tiny.lora(tiny.sd(), tmp_path / "lora") / "pytorch_lora_weights.safetensors"
+    line = [*SD, f"model.pretrained={folder}"]
+    code, states, out, _ = doctor(*line, f"model.lora={lora}", "model.lora_scale=-1.5")
+    assert code == 0 and states["lora"] == states["facts"] == "ok" and "at scale -1.5" in out and "peft " in out
+    assert "lora" not in doctor(*line, "model.lora=/nowhere", "model.lora_scale=0")[1]
+    code, states, out, _ = doctor(*line, "model.lora=/nowhere")
+    assert code == 1 and states["lora"] == "missing" and states["facts"] == "ok"
+    assert "model.lora=/nowhere is neither a folder that is there nor a hub id" in out
+    code, states, out, _ = doctor(*line, "model.lora=gone/lora@v2/star.safetensors")
+    assert code == 1 and states["lora"] == "missing"
+    assert "hf download gone/lora star.safetensors --revision v2" in out
+    lora.write_bytes(lora.read_bytes()[:-100])
+    code, states, out, _ = doctor(*line, f"model.lora={lora}")
+    assert code == 1 and states["lora"] == "missing" and "cut short" in out
+
+    def version(name):
+        if name == "peft":
+            raise PackageNotFoundError
+        return "1"
+
+    monkeypatch.setattr("zz.models.health.version", version)
+    assert doctor(*line)[1]["packages"] == "ok"
+    code, states, out, _ = doctor(*line, f"model.lora={lora}")
+    assert states["packages"] == "missing" and "pip install peft" in out
+
+
 def test_facts(doctor, folder):
     line = [*SD, f"model.pretrained={folder}"]
     code, states, out, _ = doctor(*line, "model.prediction_type=v_prediction")

@@ -56,6 +56,7 @@ def test_the_users_own_line(cli, store_path):
     assert (said["predictions_per_image"], said["rows_per_image"]) == (148, 247)
 
 
+@pytest.mark.slow
 def test_nine_cells_are_seven_and_the_second_time_none(cli, store_path):
     line = ("model=mixture", "gamma2=0,1,2", "lambda=0,10,49", "sampler=zigzag", "-m", "limit=1")
     code, out, _ = cli(*line)
@@ -155,7 +156,8 @@ BAD = {
     "store=": "store= must be a folder",
     "controls=maybe": "controls=maybe must be true or false",
     "zigzag": "'zigzag' is not understood (missing EQUAL at '<EOF>'); write key=value",
-    "model=sd": "model=sd names no dataset of its own; choose one with dataset=",
+    "model=sd model.pretrained=/nowhere": "model=sd names no dataset of its own; choose one with dataset=",
+    "model=sd": "model.pretrained is not set; set it with model.pretrained=",
     "model=sd dataset=inline dataset.texts=[a]": "model.pretrained is not set; set it with model.pretrained=",
     "model=sd model.pretrained=/nowhere dataset=inline dataset.texts=[a]": "model.pretrained=/nowhere",
     "size=0": "size=0 must be a whole number of pixels",
@@ -249,6 +251,7 @@ def zz_run(*args, **options):
     )
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_clean_line_and_the_run_goes_on_from_there(store_path, tmp_path):
     args = [f"store={store_path}", "steps=200", "runner.batch_size=1"]
     process = zz_run(*args, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
@@ -341,6 +344,7 @@ def test_no_table_stands_on_a_part_unless_asked(cli, store_path):
     assert "standard, T=4" in cli(*FAST, "allow_partial=true")[1]
 
 
+@pytest.mark.slow
 def test_two_processes_on_one_cell_both_finish(store_path, tmp_path):
     args = [f"store={store_path}", "steps=20", "runner.batch_size=2", "runner.threads=1"]
     both = [zz_run(*args, cwd=tmp_path) for _ in range(2)]

@@ -118,3 +118,17 @@ def test_another_scale_is_refused_before_a_model_is_opened(sampler):
 
     with pytest.raises(ValueError, match=r"gamma.=.* lies outside 0\.\.1, the scales of guidance=cfgpp"):
         zz.sample(Closed(), "a red circle", sampler=sampler, guidance=zz.CFGpp(), steps=4)
+
+
+def test_a_fixed_point_of_one_eps_is_no_way_up_here():
+    """Settled with one eps, a latent is not where the way down came from; so it is refused, but at gamma2 = 0."""
+    eps_u, eps_c = torch.randn(2, *X.shape, dtype=torch.float64)
+    guided = CFGpp().bind(lambda x, n, *conds: tuple(from_eps(x, n, e) for e in (eps_u, eps_c)[: len(conds)]), 1, 0)
+    t, s = VP.nodes[1:3]
+    for gamma, returns in ((0.0, True), (0.5, False)):
+        y, eps = guided(X, t, gamma, Leg.ZIG).at(s), guided(X, t, gamma, Leg.ZAG).eps
+        assert torch.allclose(from_eps(y, s, eps).at(t), X, rtol=0, atol=1e-9) is returns
+    asked = {"prompts": "a red circle", "guidance": zz.Interval(zz.CFGpp()), "steps": 2, "output": "latent", "size": 16}
+    with pytest.raises(ValueError, match=r"sampler=fixed_point settles one eps.*choose gamma2=0"):
+        zz.sample(zz.Mixture(), sampler=zz.FreeInit(zz.FixedPoint(0.6, 0.3)), **asked)
+    zz.sample(zz.Mixture(), sampler=zz.FixedPoint(0.6, 0.0, iterations=1), **asked)

@@ -74,6 +74,24 @@ def test_a_half_precision_pipeline_stays_one(pipe):
     assert {p.dtype for p in pipe.unet.parameters()} == {torch.bfloat16}
 
 
+def test_its_loras_are_what_is_drawn_with(tmp_path):
+    """At the scale that they are set to, and not touched; those that are switched off stay so."""
+    plain, pipe = (tiny.ready(tiny.sd()) for _ in range(2))
+    pipe.load_lora_weights(tiny.lora(tiny.sd(), tmp_path), adapter_name="one")
+    pipe.set_adapters("one", 0.6)
+    before = state(pipe)
+    found = zz.sample(pipe, PROMPT, **FAST)
+    assert state(pipe) == before and pipe.get_active_adapters() == ["one"]
+    pipe.disable_lora()
+    assert torch.equal(zz.sample(pipe, PROMPT, **FAST), zz.sample(plain, PROMPT, **FAST))
+    plain.load_lora_weights(tmp_path)
+    plain.fuse_lora(lora_scale=0.6)
+    plain.unload_lora_weights()
+    fused = zz.sample(plain, PROMPT, **FAST)
+    tiny.close(found, fused)
+    assert (found - zz.sample(tiny.ready(tiny.sd()), PROMPT, **FAST)).abs().max() > 0.01 * found.abs().max()
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

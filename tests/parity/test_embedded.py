@@ -102,6 +102,7 @@ def test_similarity_tells_a_pictures_own_caption_from_anothers():
     assert (right > wrong)[apart].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_frechet_distance_grows_with_damage():
     """Blur, noise and a wrong world, each in two strengths; other pictures of the same world stay near."""
     rng = np.random.default_rng(9)

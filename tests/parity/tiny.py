@@ -274,6 +274,33 @@ def flux(kind="dev", **parts):
     return diffusers.FluxPipeline(**made | parts)
 
 
+def lora(pipe, folder, alpha=3, seed=0):
+    """A LoRA of rank 2 for all parts that take one, saved as diffusers' training scripts do. None of it is 0."""
+    import peft
+    from diffusers.training_utils import _collate_lora_metadata
+
+    torch.manual_seed(seed)
+    attention = ["to_q", "to_k", "to_v", "to_out.0"]
+    targets = {"unet": [*attention, "conv1", "proj_in"], "transformer": [*attention, "proj_out"]}
+    layers = {}
+    for name in pipe._lora_loadable_modules:
+        config = peft.LoraConfig(
+            r=2,
+            lora_alpha=alpha,
+            target_modules=targets.get(name, ["q_proj", "fc1"]),
+            init_lora_weights="gaussian",
+        )
+        part = peft.inject_adapter_in_model(config, getattr(pipe, name))
+        for key, value in part.named_parameters():
+            if ".lora_" in key:
+                torch.nn.init.normal_(value, std=0.3)
+        layers[name] = peft.get_peft_model_state_dict(part)
+    parts = {name: getattr(pipe, name) for name in layers}
+    given = {f"{name}_lora_layers": state for name, state in layers.items()}
+    pipe.save_lora_weights(folder, **given, **_collate_lora_metadata(parts))
+    return folder
+
+
 def ready(pipe):
     """As from_pretrained leaves it: nothing drops out."""
     for part in pipe.components.values():

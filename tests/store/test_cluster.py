@@ -57,6 +57,19 @@ def test_a_share_begins_with_its_own_slots_and_ends_with_everything_made(store_p
         assert files(store, job.cell) == files(whole, job.cell)
 
 
+def test_help_comes_in_an_order_of_ones_own(tmp_path, monkeypatch):
+    """Two tasks in step would make each slot at once, and the help would be none."""
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "3")
+    orders = []
+    for rank in ("0", "1"):
+        monkeypatch.setenv("SLURM_PROCID", rank)
+        missing, done = run(Store(tmp_path / rank), many(steps=2), batch_size=2)
+        made = [slot.indices[0] // 2 for slot in done]
+        assert missing == 0 and made[:4] == [n for n in range(12) if n % 3 == int(rank)]
+        orders.append([n for n in made[4:] if n % 3 == 2])
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1]) != orders[0]
+
+
 def test_what_another_task_has_made_meanwhile_is_not_made_again(store_path, monkeypatch):
     store, one = Store(store_path), many()
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")

@@ -153,6 +153,7 @@ class Sick(Mixture):
         raise ValueError("model.pretrained=nowhere: no such weights; download them first")
 
 
+@pytest.mark.slow
 def test_an_error_in_every_worker_is_reported_and_nothing_hangs(store_path):
     said = []
     missing, _ = run(Store(store_path), many(model=Sick()), devices=2, said=said)

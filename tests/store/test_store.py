@@ -25,6 +25,14 @@ def store(store_path):
     return store
 
 
+def test_a_picture_that_another_task_has_made_has_not_failed(store):
+    store.put_failure(CELL, 3, "a", 17, "full")
+    assert set(store.failures(CELL)) == {3}
+    store.put_image(CELL, 3, RED, "a", 17)
+    store.put_failure(CELL, 3, "a", 17, "full")
+    assert store.failures(CELL) == {}
+
+
 def test_a_picture_comes_back_with_key_prompt_and_seed_only(store):
     store.put_image(CELL, 3, RED, "a réd circle", 17)
     with Image.open(store.image_path(CELL, 3)) as png:

@@ -1,6 +1,7 @@
 """One worker: batches that do not fit, prompts that fail, prompts encoded once, and what a run leaves beside a cell."""
 
 import json
+import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -149,6 +150,28 @@ def test_conditions_wait_only_for_as_long_as_they_are_needed():
         assert encoder.kept == {}
 
 
+def test_conditions_take_no_more_room_than_they_are_given():
+    from zz.lab.slots import slots
+    from zz.lab.worker import KEPT
+
+    with Strained().open() as pipeline:
+        job = many()
+        todo = slots(job, 8, range(24))
+        one = Encoder(pipeline, [*todo, *todo])
+        one(job, todo[0].padded)
+        size = KEPT - one.room
+        assert size > 0
+        encoder = Encoder(pipeline, [*todo, *todo], room=2 * size)
+        for slot in todo:
+            encoder(job, slot.padded)
+        assert len(encoder.kept) == 2 and encoder.room == 0
+        assert encoder.used(job, todo[0].padded) is not None, "a slot that is there already asks for nothing"
+        for slot in todo[1:]:
+            encoder(job, slot.padded)
+        assert encoder.kept == {} and encoder.room == 2 * size
+        assert len(pipeline.batches) == 1 + 3 + 1, "the third one was encoded twice"
+
+
 @pytest.mark.parametrize(
     ("error", "full"),
     [
@@ -175,8 +198,16 @@ def test_the_automatic_batch_size_fits(room, fits):
         assert max(pipeline.batches) <= MOST
 
 
+def test_where_not_even_one_picture_fits_no_larger_batch_is_tried():
+    job = many(model=Strained(room=0, batch_size=1))
+    with job.model.open() as pipeline:
+        assert fitting(job, pipeline) == 1
+        assert max(pipeline.batches) == 2
+
+
 def test_on_a_cpu_the_batch_size_is_what_the_model_recommends(store_path):
     assert fitted(many(model=Mixture(batch_size=5)), Store(store_path), "cpu") == 5
+    assert fitted(many(model=Mixture(batch_size=50)), Store(store_path), "cpu") == len(PROMPTS), "no need to pad"
 
 
 def test_batch_sizes_are_kept(store_path):
@@ -261,3 +292,21 @@ def test_a_scorer_that_breaks_down_loses_no_score_and_no_other_scorer(store_path
     assert len(store.scores(one.cell, identity(Crashing()))) == 10
     assert len(store.scores(one.cell, identity(LogOdds()))) == len(PROMPTS)
     assert files(store, one.cell) == before
+
+
+def test_one_model_at_a_time_is_in_memory(store_path):
+    """The weights of the first are let go before those of the second are loaded."""
+    alive = []
+
+    @dataclass(frozen=True)
+    class Heavy(Mixture):
+        @contextmanager
+        def open(self, device="cpu", precision="32"):
+            assert [pipeline() for pipeline in alive] == [None] * len(alive)
+            with super().open(device, precision) as pipeline:
+                alive.append(weakref.ref(pipeline))
+                yield pipeline
+
+    jobs = [many(model=Heavy(std=std), sampler=s) for std in (0.1, 0.2) for s in (Standard(2.0), Zigzag(2.0, 1.0))]
+    assert run(Store(store_path), *jobs, batch_size=12)[0] == 0
+    assert len(alive) == 2

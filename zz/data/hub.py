@@ -50,13 +50,17 @@ def digest(
 
     elsewhere: the folders of parts that do not lie in `folder`
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
     found = []
     for part in parts:
         home = (elsewhere or {}).get(part, folder / part)
         names = [path.name for path in home.glob("*") if path.is_file()]
-        found += [(f"{part}/{name}", _digest(home / name, cache)) for name in weights(names, variant) + settings(names)]
+        found += [(f"{part}/{name}", _digest(home / name)) for name in weights(names, variant) + settings(names)]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """16 hex digits of what is in one file, read as seldom as by `digest`."""
+    return _digest(path)[:16]
 
 
 def _settings_digest(text: bytes) -> str:
@@ -70,7 +74,8 @@ def _settings_digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _digest(path: Path, cache: Path) -> str:
+def _digest(path: Path) -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
     path = path.resolve()
     stat = path.stat()
     known = cache / hashlib.sha256(f"2|{path}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]

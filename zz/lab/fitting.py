@@ -23,11 +23,15 @@ STEPS = 2
 def width(job: Job, store: Store, device: str) -> int:
     """The batch size for a job on a device: what its model recommends on a CPU, what was found out on a GPU.
 
-    It is measured in a process of its own, which leaves the device as it was, and kept in the store.
+    Never more than the prompt set holds: what lies beyond would be padding.
     """
     check_count("model.batch_size", job.model.batch_size, 1)
-    if not device.startswith("cuda"):
-        return job.model.batch_size
+    found = _found(job, store, device) if device.startswith("cuda") else job.model.batch_size
+    return min(found, len(job.prompts))
+
+
+def _found(job: Job, store: Store, device: str) -> int:
+    """Measured in a process of its own, which leaves the device as it was, and kept in the store."""
     key = Cell.of(model=plain(job.model.identity()), size=job.size, precision=job.precision).key
     known = store.batch_sizes()
     if key not in known:
@@ -36,12 +40,12 @@ def width(job: Job, store: Store, device: str) -> int:
         process.start()
         there.close()
         try:
-            found = here.recv()
+            known[key] = here.recv()
         except EOFError:
-            found = job.model.batch_size  # it died; halving will help
-        process.join()
-        store.put_batch_sizes({key: found})
-        return found
+            return job.model.batch_size  # it died, and nothing is known; halving will help
+        finally:
+            process.join()
+        store.put_batch_sizes({key: known[key]})
     return known[key]
 
 
@@ -59,7 +63,7 @@ def fitting(job: Job, pipeline: Pipeline) -> int:
         speed = _speed(job, pipeline, best)
     while best >= job.model.batch_size and 2 * best <= MOST:
         doubled = _speed(job, pipeline, 2 * best)
-        if doubled < WORTH * speed:
+        if doubled <= WORTH * speed:  # 0 where nothing fits at all
             break
         best, speed = 2 * best, doubled
     return best

@@ -6,6 +6,7 @@ then takes up whatever is still missing; before a slot is made it is looked up o
 
 import contextlib
 import multiprocessing as mp
+import random
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -89,8 +90,9 @@ class Runner:
                     say(f"share {part.rank + 1} of {part.world} is done; taking up what the others have not made yet")
                 else:
                     say("some pictures are still missing; trying them once more")
-                first = part.rank * len(rest) // part.world
-                self._make([bundle for _, bundle in rest[first:] + rest[:first]], store, places, told, say)
+                if part.world > 1:  # in step with whoever is still on the way, every slot would be made twice
+                    rest = random.Random(part.rank).sample(rest, len(rest))
+                self._make([bundle for _, bundle in rest], store, places, told, say)
         finally:
             for record in records.values():
                 record.close()

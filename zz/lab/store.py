@@ -178,7 +178,8 @@ class Store:
         for entry in _scan(self.folder(cell) / "failed"):
             with contextlib.suppress(OSError, ValueError):
                 found[int(entry.name.removesuffix(".json"))] = json.loads(Path(entry.path).read_text())
-        return dict(sorted(found.items()))
+        # another task may have made it just before this one failed
+        return {i: found[i] for i in sorted(found) if not self.has(cell, i)}
 
     def _failure_path(self, cell: Cell, index: int) -> Path:
         return self.folder(cell) / "failed" / f"{index:06d}.json"

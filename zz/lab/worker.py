@@ -1,8 +1,10 @@
 """One device's work: each model opened once, each batch of prompts encoded once, slots made one by one."""
 
+import gc
 import platform
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ from zz.models.base import Model, Pipeline
 from zz.sampling import draw
 
 BARREN = 8  # slots in a row of which nothing came: then it is not the prompts
+KEPT = 2**31  # bytes of conditions, 1,600 prompts of SDXL in precision 32: what is beyond is encoded again
 Conditions = tuple[Any, Any]  # of the prompts, and of the negative prompts
 
 
@@ -36,12 +39,22 @@ def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotD
     for bundle in bundles:
         by_model.setdefault((bundle[0].job.model, bundle[0].job.precision), []).append(bundle)
     for (model, precision), mine in by_model.items():
-        with opened(model, device, precision) as pipeline:
-            desk = _Desk(pipeline, Encoder(pipeline, [slot for bundle in mine for slot in bundle]), store, device)
-            for bundle in mine:
-                memory = Memory(bundle[0].job.guidance.rows) if len(bundle) > 1 else None
-                for slot in bundle:
-                    yield from desk.make(slot, memory)
+        yield from _by_one(model, precision, mine, store, device)
+        gc.collect()  # two models need not fit on a device at once
+        if device.startswith("cuda"):
+            torch.cuda.empty_cache()
+
+
+def _by_one(
+    model: Model, precision: str, bundles: Sequence[Bundle], store: Store, device: str
+) -> Iterator[SlotDone | str]:
+    """Make the slots of one model. When it ends, nothing here holds on to the weights."""
+    with opened(model, device, precision) as pipeline:
+        desk = _Desk(pipeline, Encoder(pipeline, [slot for bundle in bundles for slot in bundle]), store, device)
+        for bundle in bundles:
+            memory = Memory(bundle[0].job.guidance.rows) if len(bundle) > 1 else None
+            for slot in bundle:
+                yield from desk.make(slot, memory)
 
 
 @contextmanager
@@ -63,23 +76,34 @@ def opened(model: Model, device: str, precision: str) -> Iterator[Pipeline]:
 
 
 class Encoder:
-    """Encodes each batch of prompts once, for all slots that will ask for it. Conditions wait on the CPU meanwhile."""
+    """Encodes each batch of prompts once, for all slots that will ask for it. Conditions wait on the CPU meanwhile.
 
-    def __init__(self, pipeline: Pipeline, slots: Sequence[Slot] = ()) -> None:
-        self.pipeline, self.kept = pipeline, dict[object, Conditions]()
+    room: bytes that they may take there; what has none left is encoded again
+    """
+
+    def __init__(self, pipeline: Pipeline, slots: Sequence[Slot] = (), room: int = KEPT) -> None:
+        self.pipeline, self.kept, self.room = pipeline, dict[object, Conditions](), room
         self.uses = Counter(self._key(slot.job, slot.padded) for slot in slots)
 
     def __call__(self, job: Job, prompts: Sequence[int]) -> Conditions:
         """The conditions of a job's prompts, by their numbers."""
+        if (kept := self.used(job, prompts)) is not None:
+            return _moved(kept, self.pipeline.device)
+        conditions = self.pipeline.encode([job.prompts[i] for i in prompts], [job.negative_prompt] * len(prompts))
+        key, size = self._key(job, prompts), _bytes(conditions)
+        if self.uses[key] > 0 and size <= self.room:
+            self.kept[key] = _moved(conditions, torch.device("cpu"))
+            self.room -= size
+        return conditions
+
+    def used(self, job: Job, prompts: Sequence[int]) -> Conditions | None:
+        """One use less of these prompts: what is kept of them, and let go after the last one."""
         key = self._key(job, prompts)
         self.uses[key] -= 1
-        if key in self.kept:
-            conditions = self.kept[key] if self.uses[key] > 0 else self.kept.pop(key)
-            return _moved(conditions, self.pipeline.device)
-        conditions = self.pipeline.encode([job.prompts[i] for i in prompts], [job.negative_prompt] * len(prompts))
-        if self.uses[key] > 0:
-            self.kept[key] = _moved(conditions, torch.device("cpu"))
-        return conditions
+        if self.uses[key] > 0 or key not in self.kept:
+            return self.kept.get(key)
+        self.room += _bytes(self.kept[key])
+        return self.kept.pop(key)
 
     @staticmethod
     def _key(job: Job, prompts: Sequence[int]) -> object:
@@ -125,6 +149,7 @@ class _Desk:
         job, start = slot.job, time.perf_counter()
         lacking = tuple(i for i in slot.indices if not self.store.has(job.cell, i))
         if not lacking:
+            self.encoder.used(job, slot.padded)
             return
         if self.device.startswith("cuda"):
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -158,6 +183,7 @@ class _Desk:
                 return dict(zip(prompts, self.pipeline.decode(x), strict=True)), {}, Cost(meter.predictions, meter.rows)
             except Exception as error:
                 if len(prompts) == 1:
+                    traceback.clear_frames(error.__traceback__)  # they held the latents, and what the network computed
                     return {}, {prompts[0]: error}, Cost(0, 0)
                 if out_of_memory(error):
                     self.most[job.size] = len(prompts) // 2
@@ -212,6 +238,13 @@ def _moved(what: Any, device: torch.device) -> Any:
         parts = [_moved(part, device) for part in what]
         return type(what)(*parts) if hasattr(what, "_fields") else tuple(parts)
     return what
+
+
+def _bytes(what: Any) -> int:
+    """Of the tensors in conditions."""
+    if isinstance(what, Tensor):
+        return what.numel() * what.element_size()
+    return sum(_bytes(part) for part in what) if isinstance(what, tuple) else 0
 
 
 __all__ = ["Encoder", "draw_prompts", "opened", "out_of_memory", "work"]

@@ -115,6 +115,7 @@ class Model(ABC):
     tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
     has_weights: ClassVar[bool] = True  # one without is not put on a device
     embeds_guidance: bool = False  # as in Pipeline
+    negative_prompts: tuple[str, ...] = ()  # that it tells a network, whatever it is given
 
     @property
     def others(self) -> frozenset[Leg]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from huggingface_hub import constants
 
+from zz.models import lora
 from zz.models.base import Check
 from zz.models.latent import prediction_type
-from zz.models.sources import Source, command, sources
+from zz.models.sources import Source, command, sources, uncut
 
 if TYPE_CHECKING:
     from zz.models.pretrained import Pretrained
@@ -28,6 +30,7 @@ def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mappi
     for source in found:
         checks += [_described(model, source)]
         checks += [_weights(model, source)] if source.place or source.hub else []
+    checks += [_lora(model)] if model._fused else []
     if hub := [source for source in found if source.hub]:
         checks += [_token(model, hub)] if model.card.gated else []
         checks += [_disk(model, hub)]
@@ -37,6 +40,7 @@ def health(model: Pretrained, size: tuple[int, int], precision: str, room: Mappi
 def _packages(model: Pretrained, sources: Sequence[Source]) -> Check:
     found, absent = [], []
     extra = ["accelerate"] * model.savings.offload + ["av"] * (model.frames > 1)  # PyAV writes videos
+    extra += ["peft"] * bool(model._fused)
     folders = [folder for source in sources for folder in source.folders.values()]
     if any(list(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file() for folder in folders):
         extra += ["sentencepiece", "protobuf"]  # a tokenizer that transformers must make its own of
@@ -94,6 +98,20 @@ def _weights(model: Pretrained, source: Source) -> Check:
     return Check(title, "missing", "; ".join(lacks + size + said), remedy)
 
 
+def _lora(model: Pretrained) -> Check:
+    name = str(model.lora)
+    try:
+        path = lora.here(name)
+    except ValueError as error:
+        return Check("lora", "missing", name, str(error))
+    if path is None:
+        brings = f"zz.run brings it into {constants.HF_HUB_CACHE} (HF_HOME moves that); or: {lora.command(name)}"
+        return Check("lora", "missing", f"{name} is not here", brings)
+    if not uncut(path):
+        return Check("lora", "missing", f"{path.name} cut short", f"copy {name} again")
+    return Check("lora", "ok", f"{path}, at scale {model.lora_scale:g}; {path.stat().st_size / 1e9:.2g} GB")
+
+
 def _token(model: Pretrained, hub: Sequence[Source]) -> Check:
     saved = Path(constants.HF_TOKEN_PATH)
     if os.environ.get("HF_TOKEN"):
@@ -149,7 +167,7 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
     except ValueError:
         return Check("facts", "unknown", "not known before its configurations are here")
     try:
-        model.check(size, (), precision)
+        replace(model, lora=None, lora_scale=1.0).check(size, (), precision)  # of which there is a check already
     except ValueError as error:
         return Check("facts", "missing", "it is not as described, or cannot do what is asked", str(error))
     folders = [folder for source in found for folder in source.folders.values()]

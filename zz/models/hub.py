@@ -80,9 +80,14 @@ def find(
             if (root / marker).is_file():
                 return Place(field, name, root, _inside(marker))
         raise ValueError(f"{field}={name} is no such folder: it has no {' or '.join(markers)}")
-    if root.is_absolute() or name.count("/") != 1 or name.startswith((".", "~")):
+    if not is_id(name):
         raise ValueError(f"{field}={name} is neither a folder that is there nor a hub id, such as maker/model")
     return _on_hub(field, name, tuple(markers), revision, tuple(mirrors))
+
+
+def is_id(name: str) -> bool:
+    """Whether it is taken for a hub id: it looks like maker/model, and no folder is called so."""
+    return name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not Path(name).is_dir()
 
 
 @cache  # one look at the hub a process, so that all of a run sees one commit
@@ -182,4 +187,4 @@ def _bring(repo: str, commit: str, inside: str, variant: str | None) -> None:
     snapshot_download(repo, revision=commit, allow_patterns=wanted)
 
 
-__all__ = ["Place", "find", "lacking", "refusal"]
+__all__ = ["Place", "find", "is_id", "lacking", "refusal"]

@@ -115,6 +115,7 @@ class HunyuanDiT(TransformerModel):
 
     kind: ClassVar[str] = "HunyuanDiTPipeline"
     pipeline: ClassVar[type[LatentPipeline]] = HunyuanDiTPipeline
+    takes_lora: ClassVar[bool] = False
     classes: ClassVar[Mapping[str, str]] = {"transformer": "HunyuanDiT2DModel", **TransformerModel.classes}
     parts: ClassVar[tuple[str, ...]] = (
         *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "transformer", "vae"),

@@ -25,8 +25,7 @@ from zz.models.base import Check, Model, Pipeline
 class Network:
     """How a network differs from the one that the steps ask. What is None is the same.
 
-    model:           another model in the same latent space, such as one with other weights (a LoRA at another scale,
-                     once it is fused into a folder, is that)
+    model:           another model in the same latent space, such as one with other weights or a LoRA at another scale
     prompt:          a prompt for all pictures, in which {prompt} stands for each one's own; "" says nothing
     negative_prompt: a negative prompt for all pictures
     """
@@ -63,16 +62,20 @@ class Networks(Model):
     steps: int = field(init=False)
     size: tuple[int, int] = field(init=False)
     batch_size: int = field(init=False)
+    frames: int = field(init=False)
+    fps: int = field(init=False)
 
     def __post_init__(self) -> None:
-        for name in ("name", "gamma1", "steps", "size", "batch_size"):
+        object.__setattr__(self, "own", self.own.asked(tuple(Leg)))
+        for name in ("name", "gamma1", "steps", "size", "batch_size", "frames", "fps"):
             object.__setattr__(self, name, getattr(self.own, name))
         for name, side in (("strong", self.strong), ("weak", self.weak)):
             check_text(f"{name}.prompt", side.prompt)
             check_text(f"{name}.negative_prompt", side.negative_prompt)
+            model = side.model and side.model.asked(tuple(Leg))
             side = replace(
                 side,
-                model=None if side.model == self.own else side.model,
+                model=None if model == self.own else model,
                 prompt=None if side.prompt == "{prompt}" else side.prompt,
             )
             object.__setattr__(self, name, side)
@@ -84,6 +87,14 @@ class Networks(Model):
     @property
     def tappable(self) -> bool:  # type: ignore[override]
         return all(model.tappable for model in self._models())
+
+    @property
+    def embeds_guidance(self) -> bool:  # type: ignore[override]
+        return all(model.embeds_guidance for model in self._models())
+
+    @property
+    def negative_prompts(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(n for side in (self.strong, self.weak) if (n := side.negative_prompt) is not None)
 
     @property
     def others(self) -> frozenset[Leg]:
@@ -156,6 +167,7 @@ class NetworksPipeline(Pipeline):
             Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
         }
         self.tappable = all(pipeline.tappable for pipeline in opened.values())
+        self.embeds_guidance = all(pipeline.embeds_guidance for pipeline in opened.values())
         self.device, self.curve, self.spacing, self.size = (
             self.own.device,
             self.own.curve,

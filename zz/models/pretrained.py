@@ -3,18 +3,21 @@
 diffusers is imported when a model is opened, not before.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
-from zz.data.hub import WEIGHTS, digest, placed, weights
+from zz.data.hub import WEIGHTS, digest, file_digest, placed, weights
 from zz.diffusion.curve import Curve
+from zz.diffusion.fields import check_number
 from zz.diffusion.spacing import Spacing
+from zz.diffusion.trajectory import Leg
+from zz.models import lora
 from zz.models.base import PRECISIONS, Card, Check, Model
 from zz.models.health import health
 from zz.models.hub import Place, find
@@ -47,6 +50,9 @@ class Pretrained(Model):
     mirrors:    hub ids (ID or ID@REVISION), tried in order where `pretrained` is not to be had
     variant:    of the weights, such as fp16; parts that have none of it are loaded plain
     vae:        a folder or hub id (ID or ID@REVISION) whose autoencoder stands in for its own
+    lora:       a folder, a .safetensors file in one, or a hub id (ID or ID@REVISION, with /FILE.safetensors if need be)
+                of a LoRA that is added to its weights, and to those of its text encoders; needs peft
+    lora_scale: how much of it: 1 as its makers have it, negative takes it away, 0 is none
     prediction_type: what its scheduler must say, epsilon, v_prediction or flow_prediction; None: whatever it says
     gamma1, steps, size, batch_size: recommended
     """
@@ -56,6 +62,7 @@ class Pretrained(Model):
     without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
     pipeline: ClassVar[type[LatentPipeline]]  # what it is once open
     becomes: ClassVar[str | None] = None  # the pipeline that it is opened as; None: `kind`
+    takes_lora: ClassVar[bool] = True  # whether diffusers can load one
     classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # diffusers', of parts that a field can name
 
     pretrained: str
@@ -63,6 +70,8 @@ class Pretrained(Model):
     mirrors: tuple[str, ...] = ()
     variant: str | None = None
     vae: str | None = None
+    lora: str | None = None
+    lora_scale: float = 1.0
     prediction_type: str | None = None
     gamma1: float = 5.5
     steps: int = 50
@@ -76,19 +85,45 @@ class Pretrained(Model):
         object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "pretrained", placed(self.pretrained))
         object.__setattr__(self, "mirrors", tuple(self.mirrors))
+        check_number("model.lora_scale", self.lora_scale)
+        object.__setattr__(self, "lora_scale", float(self.lora_scale))
+        if self.lora is not None and (not isinstance(self.lora, str) or not self.lora):
+            raise ValueError(f"model.lora={self.lora!r} must be a folder, a .safetensors file, a hub id, or null")
+        if self.lora is not None and not self.takes_lora:
+            raise ValueError(f"model.lora={self.lora}: diffusers loads none into a {self.kind}; choose null")
+        if self.lora is None and self.lora_scale not in (0, 1):
+            raise ValueError(f"model.lora_scale={self.lora_scale:g} has nothing to scale; give model.lora too")
+
+    @property
+    def _fused(self) -> str | None:
+        """The LoRA that moves its weights."""
+        return self.lora if self.lora_scale else None
+
+    def asked(self, legs: Collection[Leg]) -> Model:
+        return self if self._fused else replace(self, lora=None, lora_scale=1.0)
 
     def identity(self) -> Mapping[str, Any]:
         """It is known by what is in its files, so that moving them, or taking them from a mirror, orphans nothing."""
         folders = self._folders()
         found = {"pipeline": self.kind, "weights": digest(self._home().root, tuple(folders), folders, self.variant)}
+        if self._fused:
+            found["lora"] = {"weights": file_digest(lora.find(self._fused)[1]), "scale": self.lora_scale}
         return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
 
     def source(self) -> Mapping[str, Any]:
         places = {part: self._where(part)[0] for part in self.classes if getattr(self, part)}
         home = self._home()
-        return {"pretrained": home.repo or home.name, "commit": home.commit} | {
-            part: f"{place.repo}@{place.commit}" if place.repo else place.name for part, place in places.items()
-        }
+        if self._fused:
+            place, path = lora.find(self._fused)
+            file = path.relative_to(place.root).as_posix()
+            added = {"lora": f"{place.repo}@{place.commit}/{file}" if place.repo else str(path)}
+        else:
+            added = {}
+        return (
+            {"pretrained": home.repo or home.name, "commit": home.commit}
+            | {part: f"{place.repo}@{place.commit}" if place.repo else place.name for part, place in places.items()}
+            | added
+        )
 
     def levels(self) -> tuple[Curve, Spacing]:
         return self.pipeline.levels(*(self._config(part) for part in ("scheduler", self.pipeline.network, "vae")))
@@ -124,6 +159,8 @@ class Pretrained(Model):
                 f"{pipeline.channels(network)}"
             )
         pipeline.check_size(size, network, vae)
+        if self._fused:
+            lora.check(self._fused)
 
     def health(
         self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
@@ -141,6 +178,8 @@ class Pretrained(Model):
             )
         with quiet():
             loaded = self._load(PRECISIONS[precision])
+            if self._fused:
+                lora.fuse(loaded, self._fused, self.lora_scale)
         if self.savings.slicing:
             loaded.vae.enable_slicing()
         if self.savings.tiling:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from zz.data.hub import weights
-from zz.models.hub import Place, lacking
+from zz.models.hub import Place, is_id, lacking
 
 if TYPE_CHECKING:
     from zz.models.pretrained import Pretrained
@@ -35,9 +35,7 @@ class Source(NamedTuple):
     @property
     def hub(self) -> bool:
         """Whether it is a repository."""
-        if self.place:
-            return self.place.repo is not None
-        return self.name.count("/") == 1 and not self.name.startswith(("/", ".", "~"))
+        return self.place.repo is not None if self.place else is_id(self.name)
 
     @property
     def whole(self) -> bool:
@@ -78,13 +76,13 @@ def _source(model: Pretrained, field: str) -> Source:
     lacks, held = {}, 0
     for part, folder in folders.items():
         files = [folder / file for file in weights((p.name for p in folder.glob("*") if p.is_file()), model.variant)]
-        cut = [path.name for path in files if not _uncut(path)]
+        cut = [path.name for path in files if not uncut(path)]
         lacks[part] = lacking(folder, model.variant) or (f"{cut[0]} cut short" if cut else "")
         held += sum(path.stat().st_size for path in files)
     return Source(field, name, place, "", folders, lacks, held)
 
 
-def _uncut(path: Path) -> bool:
+def uncut(path: Path) -> bool:
     """Whether a safetensors file is as long as its own head says; a file of another kind is taken as it is."""
     if path.suffix != ".safetensors":
         return True

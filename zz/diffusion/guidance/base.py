@@ -55,6 +55,7 @@ class Guidance(ABC):
     version: ClassVar[int]  # raised when a fix moves numbers
     taps: ClassVar[bool] = False  # whether it gives the network conditions that are `Tapped`,
     embedded: ClassVar[bool] = False  # or `Told`
+    on_line: ClassVar[bool] = True  # whether x is alpha * x0 + sigma * eps of its prediction at x, at any gamma
 
     def check(self, name: str, gamma: float) -> None:
         """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""

@@ -27,6 +27,7 @@ class CFGpp(Guidance):
     """
 
     version: ClassVar[int] = 1
+    on_line: ClassVar[bool] = False
 
     def check(self, name, gamma):
         try:

@@ -65,5 +65,9 @@ class Interval(Guidance):
     def embedded(self):  # type: ignore[override]
         return self.inner.embedded
 
+    @property
+    def on_line(self):  # type: ignore[override]
+        return self.inner.on_line
+
     def _on(self, node: Node) -> bool:
         return self.low < node.r <= self.high
