@@ -74,7 +74,9 @@ def draw(points: Sequence[Point], out: Path) -> None:
         Line2D([], [], color=colour, marker=marker, ls="", label=name) for name, (colour, marker) in FAMILIES.items()
     ]
     figure.legend(handles=handles, loc="upper center", ncols=len(handles), fontsize=8, frameon=False)
-    edges = {"top": 1 - 0.65 / tall, "bottom": 0.5 / tall, "hspace": 1.7 / tall}
+    apart = 0.8  # inches between the rows; 0.65 are above and 0.5 below
+    each = (tall - 0.65 - 0.5 - apart * (len(STEPS) - 1)) / len(STEPS)
+    edges = {"top": 1 - 0.65 / tall, "bottom": 0.5 / tall, "hspace": apart / each}
     figure.subplots_adjust(left=0.04, right=0.85, wspace=0.6, **edges)
     figure.savefig(out, dpi=100)
     plt.close(figure)
