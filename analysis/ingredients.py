@@ -27,8 +27,8 @@ class Parts:
     guidance: its guidance-matched control less standard sampling
     rest:     zigzag less that control
     p:        of rest, by Student's test
-    share:    guidance / gain, by the jackknife over prompts; None where the control is standard
-              sampling, or the gain's interval holds zero
+    share:    guidance / gain, by the jackknife over prompts; None where the gain's interval holds zero, or where the
+              control is standard sampling
     """
 
     gain: Interval

@@ -161,8 +161,8 @@ AGAINST = """
 
 Paired over prompts: accuracy in points, and how often alignment wins (a tie is one half). `without its zigzag`: the
 same guidance, solver or sampler alone. `standard for the work`: the cheapest standard sampling, of those made at
-gamma1 = 4 and 2, that takes as many network rows or more, the more accurate of the two on these prompts, which
-favours it.
+gamma1 = 4 and 2, that takes as many network rows or more; of the two the more accurate on these prompts, which favours
+it.
 """
 
 MADE_OF = """

@@ -13,6 +13,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 Point = tuple[Way, Measures]
 STEPS = (4, 20)
@@ -20,14 +21,14 @@ STANDARD = "#000000"
 # of Okabe and Ito, told apart by colour-blind eyes; the marker says the same
 FAMILIES = {
     "zigzag": ("#d55e00", "o"),
-    "zigzag on another guidance, solver or sampler": ("#cc79a7", "D"),
+    "zigzag on another": ("#cc79a7", "D"),
     "another guidance": ("#009e73", "s"),
     "another solver": ("#56b4e9", "v"),
     "another sampler": ("#0072b2", "^"),
 }
 PANELS: dict[str, Callable[[Measures], Interval]] = {
     "accuracy, %": lambda x: Interval(*(100 * v for v in x.correct)),
-    "Fréchet distance to truth (lower is better)": lambda x: x.fd,
+    "Fréchet distance (lower is better)": lambda x: x.fd,
 }
 
 
@@ -35,7 +36,7 @@ def family(way: Way) -> str:
     """What a method is, for its colour."""
     zigzags = ("Zigzag", "ImplicitZigzag", "FixedPoint")
     if way.kind in zigzags or way.sampler.get("inner", {}).get("is") in zigzags:
-        return "zigzag" if way.usual and way.kind in zigzags else "zigzag on another guidance, solver or sampler"
+        return "zigzag" if way.usual and way.kind in zigzags else "zigzag on another"
     if way.kind == "Standard":
         return "another solver" if way.ledger["guidance"]["is"] == "CFG" else "another guidance"
     return "another guidance" if way.kind == "GuidanceMatched" else "another sampler"
@@ -56,12 +57,13 @@ def chosen(points: Sequence[Point], steps: int) -> list[Point]:
 def draw(points: Sequence[Point], out: Path) -> None:
     """A row of panels for each T, a column for each score."""
     found = {steps: chosen(points, steps) for steps in STEPS}
-    most = max(8, *(len(some) for some in found.values()))
-    figure, axes = plt.subplots(len(STEPS), len(PANELS), figsize=(15, len(STEPS) * (1.2 + 0.19 * most)), squeeze=False)
+    most = max(10, *(len(some) for some in found.values()))
+    tall = len(STEPS) * (0.9 + 0.17 * most) + 0.8
+    figure, axes = plt.subplots(len(STEPS), len(PANELS), figsize=(16, tall), squeeze=False)
     for row, (steps, some) in zip(axes, found.items(), strict=True):
         for ax, (title, read) in zip(row, PANELS.items(), strict=True):
             _panel(ax, points, some, read)
-            ax.set_title(f"T = {steps}", fontsize=10, loc="left")
+            ax.set_title(f"methods at T = {steps} (in brackets: gamma1)", fontsize=10, loc="left")
             ax.set_ylabel(title, fontsize=9)
             ax.set_xlabel("network rows an image", fontsize=9)
     handles = [
@@ -71,40 +73,55 @@ def draw(points: Sequence[Point], out: Path) -> None:
     handles += [
         Line2D([], [], color=colour, marker=marker, ls="", label=name) for name, (colour, marker) in FAMILIES.items()
     ]
-    figure.legend(handles=handles, loc="upper center", ncols=4, fontsize=9, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 0.95), w_pad=2)
+    figure.legend(handles=handles, loc="upper center", ncols=len(handles), fontsize=8, frameon=False)
+    apart = 0.8  # inches between the rows; 0.65 are above and 0.5 below
+    each = (tall - 0.65 - 0.5 - apart * (len(STEPS) - 1)) / len(STEPS)
+    edges = {"top": 1 - 0.65 / tall, "bottom": 0.5 / tall, "hspace": apart / each}
+    figure.subplots_adjust(left=0.04, right=0.85, wspace=0.6, **edges)
     figure.savefig(out, dpi=100)
     plt.close(figure)
 
 
 def _panel(ax: Axes, points: Sequence[Point], some: Sequence[Point], read: Callable[[Measures], Interval]) -> None:
     for gamma1, style in zip(WHOLE, ("-", "--"), strict=True):
-        line = sorted((way.row.rows, read(x), way.steps) for way, x in points if way.standard and way.gamma1 == gamma1)
-        ax.plot([rows for rows, _, _ in line], [x.value for _, x, _ in line], style, color=STANDARD, marker=".", lw=1)
-        for rows, x, _ in line:
+        line = sorted((way.row.rows, read(x)) for way, x in points if way.standard and way.gamma1 == gamma1)
+        ax.plot([rows for rows, _ in line], [x.value for _, x in line], style, color=STANDARD, marker=".", lw=1)
+        for rows, x in line:
             ax.plot([rows, rows], [x.low, x.high], color=STANDARD, alpha=0.15, lw=1)
-    for way, measures in some:
-        x, (colour, marker) = read(measures), FAMILIES[family(way)]
+    placed = sorted(((read(measures), way) for way, measures in some), key=lambda one: one[0].value)
+    for x, way in placed:
+        colour, marker = FAMILIES[family(way)]
         ax.plot([way.row.rows] * 2, [x.low, x.high], color=colour, alpha=0.2, lw=1)
         ax.plot(way.row.rows, x.value, marker, color=colour, ms=5)
     ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.grid(lw=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.margins(y=0.03)
     low, high = ax.get_ylim()
-    placed = sorted(some, key=lambda point: read(point[1]).value)
-    for i, (way, measures) in enumerate(placed):  # names in a column at the side, in the order of the points
-        y = low + (high - low) * (i + 0.5) / len(placed)
+    for (x, way), y in zip(placed, spread_out([x.value for x, _ in placed], low, high), strict=True):
         colour = FAMILIES[family(way)][0]
         ax.annotate(
             f"{way.name} ({way.gamma1:g})",
-            (way.row.rows, read(measures).value),
-            xytext=(1.03, y),
+            (way.row.rows, x.value),
+            xytext=(1.05, y),
             textcoords=ax.get_yaxis_transform(),
             fontsize=7,
             va="center",
             color=colour,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "lw": 0.6, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.4, "lw": 0.6, "relpos": (0, 0.5), "shrinkB": 3},
         )
     ax.set_ylim(low, high)
+
+
+def spread_out(values: Sequence[float], low: float, high: float) -> list[float]:
+    """Places for names in a column beside ascending values: near them, within low..high, and none upon another."""
+    apart = min((high - low) / max(1, len(values) - 1), (high - low) / 20)
+    places: list[float] = []
+    for value in values:
+        places.append(max([value, low, *(place + apart for place in places[-1:])]))
+    for i in reversed(range(len(places))):
+        places[i] = min([places[i], high, *(place - apart for place in places[i + 1 : i + 2])])
+    return places

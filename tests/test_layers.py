@@ -20,7 +20,10 @@ LAW: list[tuple[str, set[str]]] = [
     ("models/mixture.py", {"torch", "zz.diffusion", "zz.data", "zz.models"}),
     ("models/base.py", {"torch", "zz.diffusion"}),
     ("models/adapt.py", {"torch", "zz.models.base"}),
-    ("models", {"torch", "huggingface_hub", "diffusers", "transformers", "zz.diffusion", "zz.data"} | PLAIN),
+    (
+        "models",
+        {"torch", "huggingface_hub", "diffusers", "transformers", "safetensors", "zz.diffusion", "zz.data"} | PLAIN,
+    ),
     ("scorers", {"torch", "transformers", "zz.data", "zz.models.quiet"} | PLAIN),
     ("sampling.py", {"torch", "PIL", "zz.diffusion", "zz.models.base", "zz.models.adapt"}),
     ("inversion.py", {"torch", "PIL", "numpy", "zz.diffusion", "zz.models.base", "zz.sampling"}),

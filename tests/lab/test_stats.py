@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from zz.lab.stats import TIE, frechet, jackknife, mean, moments, share, spread, winning
+from zz.lab.stats import TIE, frechet, holm, jackknife, mean, moments, share, spread, student, winning
 
 
 @pytest.mark.parametrize(
@@ -84,3 +84,19 @@ def test_spread_is_within_a_group_only():
     features = np.array([[0.0], [3.0], [100.0], [101.0], [103.0], [9.0]])
     found = spread(features, ["a", "a", "b", "b", "b", "alone"])
     assert found.value == pytest.approx((3 + (1 + 3 + 2) / 3) / 2)
+
+
+def test_holm_by_hand():
+    """Sorted .005 .01 .03 .04 times 4 3 2 1 are .02 .03 .06 .04, and none may be below the one before it."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_student_agrees_with_the_interval_of_the_mean():
+    """By hand: mean 2.5, standard error .6455, t = 3.873 on 3 degrees of freedom, between the tables' .05 and .02."""
+    assert student([1, 2, 3, 4]) == pytest.approx(0.0305, abs=1e-4)
+    for seed in range(20):
+        x = np.random.default_rng(seed).normal(0.5, size=12)
+        low, high = mean(x)[1:]
+        assert (student(x) < 0.05) == (low > 0 or high < 0)
+    assert student([0, 0, 0]) == 1.0 and student([1, 1, 1]) == 0.0 and student([5.0]) == 1.0
