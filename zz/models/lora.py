@@ -12,6 +12,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from zz.models import hub
 from zz.models.hub import Place, is_id
+from zz.models.sources import tensors
 
 KIND = ".safetensors"
 FILE = f"pytorch_lora_weights{KIND}"  # as diffusers calls one
@@ -64,12 +65,9 @@ def fuse(parts: Any, name: str, scale: float) -> None:
 
     Raises ValueError where as much as one tensor of it has no place there, which diffusers would only remark upon.
     """
-    from safetensors import safe_open
-
     path = find(name)[1]
     try:
-        with safe_open(path, "pt") as file:
-            lost = sum("dora_scale" in key for key in file.keys())  # noqa: SIM118, a file is no mapping
+        lost = sum("dora_scale" in key for key in tensors(path) or ())
         said = parts.lora_state_dict(str(path), use_safetensors=True)
         asked = lost + len(said[0] if isinstance(said, tuple) else said)
         parts.load_lora_weights(str(path), adapter_name="zz", use_safetensors=True)

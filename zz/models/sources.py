@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zz.data.hub import weights
 from zz.models.hub import Place, is_id, lacking
@@ -82,18 +82,26 @@ def _source(model: Pretrained, field: str) -> Source:
     return Source(field, name, place, "", folders, lacks, held)
 
 
+def tensors(path: Path) -> Mapping[str, Any] | None:
+    """What a safetensors file's own head says that it holds, by name; None where that cannot be read."""
+    with path.open("rb") as file:
+        head = int.from_bytes(file.read(8), "little")
+        if head > path.stat().st_size:
+            return None
+        try:
+            entries = json.loads(file.read(head))
+        except ValueError:
+            return None
+    return {name: entry for name, entry in entries.items() if name != "__metadata__"}
+
+
 def uncut(path: Path) -> bool:
     """Whether a safetensors file is as long as its own head says; a file of another kind is taken as it is."""
     if path.suffix != ".safetensors":
         return True
-    whole = path.stat().st_size
+    held = tensors(path)
+    if held is None:
+        return False
     with path.open("rb") as file:
-        head = int.from_bytes(file.read(8), "little")
-        if head > whole:
-            return False
-        try:
-            entries = json.loads(file.read(head))
-        except ValueError:
-            return False
-    ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
-    return whole == 8 + head + max(ends, default=0)
+        begins = 8 + int.from_bytes(file.read(8), "little")
+    return path.stat().st_size == begins + max((entry["data_offsets"][1] for entry in held.values()), default=0)
