@@ -105,7 +105,10 @@ class Pretrained(Model):
     def identity(self) -> Mapping[str, Any]:
         """It is known by what is in its files, so that moving them, or taking them from a mirror, orphans nothing."""
         folders = self._folders()
-        found = {"pipeline": self.kind, "weights": digest(self._home().root, tuple(folders), folders, self.variant)}
+        found: dict[str, Any] = {
+            "pipeline": self.kind,
+            "weights": digest(self._home().root, tuple(folders), folders, self.variant),
+        }
         if self._fused:
             found["lora"] = {"weights": file_digest(lora.find(self._fused)[1]), "scale": self.lora_scale}
         return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
