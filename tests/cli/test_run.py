@@ -324,7 +324,7 @@ def test_score_adds_numbers_and_no_pictures(cli, store_path):
     cli(*FAST, "scorers=[]")
     before = {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts}
     code, out, _ = cli("steps=4", "limit=5", "scorers=[log_odds]", command=zz.score)
-    assert code == 0 and "2 images left as it is, 3 there already" in out
+    assert code == 0 and "2 images not made yet, and left so, 3 there already" in out
     (row,) = Store(store_path).table()
     assert list(row.scores.values()) == [3]
     assert {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts} == before
