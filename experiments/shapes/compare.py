@@ -10,7 +10,7 @@ Every line that it prints is a command of its own; all of them share what they h
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from zz.models.shapes import shapes
 
@@ -35,6 +35,16 @@ def methods(gamma: float) -> Iterator[list[str]]:
         yield ["sampler=end_to_end", *usual]
 
 
+def run(work: Iterable[list[str]], usual: Sequence[str], plan: bool) -> int:
+    """Each as a command of its own, printed first, or what it would take; stops at the first that fails."""
+    for words in work:
+        command = ["-m", "zz.plan" if plan else "zz.run", *words, *usual, "-m"]
+        print("python", *command, flush=True)
+        if code := subprocess.run([sys.executable, *command]).returncode:
+            return code
+    return 0
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", default="store")
@@ -49,12 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     work = list(tuning()) if asked.only != "methods" else []
     for gamma in (asked.gamma1, asked.gamma1 / 2) if asked.only != "tuning" else ():
         work += methods(gamma)
-    for words in work:
-        command = ["-m", "zz.plan" if asked.plan else "zz.run", *words, *usual, "-m"]
-        print("python", *command, flush=True)
-        if code := subprocess.run([sys.executable, *command]).returncode:
-            return code
-    return 0
+    return run(work, usual, asked.plan)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ of `experiments.shapes.compare` is not made again.
 """
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
-from experiments.shapes.compare import SCORERS
+from experiments.shapes.compare import SCORERS, run
 
 GUIDANCES = ("cfg", "seg", "pag", "sag", "scfg", "interval")
 BOTH = "gamma1=4,2"  # the best for standard sampling, and for zigzag
@@ -68,12 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", help="more words for every command, such as runner.precision=bf16")
     asked = parser.parse_args(arguments)
     usual = ["model=shapes", "limit=200", f"scorers=[{','.join(SCORERS)}]", f"store={asked.store}", *asked.words]
-    for words in commands():
-        command = ["-m", "zz.plan" if asked.plan else "zz.run", *words, *usual, "-m"]
-        print("python", *command, flush=True)
-        if code := subprocess.run([sys.executable, *command]).returncode:
-            return code
-    return 0
+    return run(commands(), usual, asked.plan)
 
 
 if __name__ == "__main__":
