@@ -75,12 +75,13 @@ def run(configs: Sequence[DictConfig]) -> int:
 
 def request(configs: Sequence[DictConfig]) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
-    runner_fields = (f"runner.{key}" for key in ("devices", "batch_size", "threads", "share"))
-    for name in ("store", "logger", "allow_partial", *runner_fields):
-        if any(OmegaConf.select(c, name) != OmegaConf.select(configs[0], name) for c in configs):
-            raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
     plain = [resolved(config) for config in configs]
     first = plain[0]
+    for config in plain:
+        for name in ("store", "logger", "allow_partial"):
+            _one_for_all(name, config[name], first[name])
+        for name in ("devices", "batch_size", "threads", "share"):
+            _one_for_all(f"runner.{name}", config["runner"][name], first["runner"][name])
     jobs = [_job(config) for config in plain]
     asked = list(jobs)
     for config, job in zip(plain, jobs, strict=True):
@@ -142,6 +143,11 @@ def _report_failures(out: Console, asked: Request) -> int:
             f"[red]and {len(failures) - SHOWN} more[/]; all are under {escape(str(asked.store.root))}/cells/*/failed"
         )
     return 1 if failures else 0
+
+
+def _one_for_all(name: str, value: Any, first: Any) -> None:
+    if value != first:
+        raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
 
 
 def size_of(config: DictConfig) -> tuple[int, int]:

@@ -6,7 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +97,31 @@ def store_of(config: DictConfig) -> Store:
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
-    """A config as plain values, every interpolation resolved."""
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    """A config as plain values, every interpolation resolved.
+
+    Plain names are looked up here, for OmegaConf parses each anew in every config of a sweep; the rest is its own.
+    """
+    plain: Any = OmegaConf.to_container(config, throw_on_missing=True)
+
+    def value(node: Any, *path: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: value(inner, *path, key) for key, inner in node.items()}
+        if isinstance(node, list):
+            return [value(inner, *path, i) for i, inner in enumerate(node)]
+        if not (isinstance(node, str) and "${" in node):
+            return node
+        if name := _NAME.fullmatch(node):
+            with suppress(KeyError, TypeError):  # of which OmegaConf tells better
+                found = reduce(getitem, name[1].split("."), plain)
+                if "${" not in str(found):
+                    return found
+        found = reduce(getitem, path, config)
+        return OmegaConf.to_container(found, resolve=True) if OmegaConf.is_config(found) else found
+
+    return value(plain)
+
+
+_NAME = re.compile(r"\$\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 
 
 def build(node: Any) -> Any:
@@ -110,7 +135,7 @@ def build(node: Any) -> Any:
 
 @lru_cache(maxsize=1024)
 def _built(text: str) -> Any:
-    node = OmegaConf.create(json.loads(text))
+    node = json.loads(text)
     for target in _targets(node):
         if not target.startswith("zz."):
             raise Refusal(f"_target_={target}: only zz.* is instantiated here")
@@ -167,12 +192,13 @@ def _near(name: str, known: Sequence[str]) -> str:
 
 
 def _targets(node: Any) -> Iterator[str]:
-    if OmegaConf.is_dict(node):
+    """Every _target_ in plain values."""
+    if isinstance(node, dict):
         for key, value in node.items():
             if key == "_target_":
                 yield str(value)
             else:
                 yield from _targets(value)
-    elif OmegaConf.is_list(node):
+    elif isinstance(node, list):
         for value in node:
             yield from _targets(value)

@@ -251,6 +251,7 @@ def merged(jobs: Iterable[Job]) -> list[Job]:
     found: dict[str, Job] = {}
     for job in jobs:
         known = found.setdefault(job.cell.key, job)
-        scorers = tuple(dict.fromkeys(known.scorers + job.scorers))
-        found[job.cell.key] = replace(known, wanted=max(known.wanted, job.wanted), scorers=scorers)
+        wanted, scorers = max(known.wanted, job.wanted), tuple(dict.fromkeys(known.scorers + job.scorers))
+        if (wanted, scorers) != (known.wanted, known.scorers):
+            found[job.cell.key] = replace(known, wanted=wanted, scorers=scorers)
     return list(found.values())

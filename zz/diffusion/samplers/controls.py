@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import torch
+from torch import Tensor
 
 from zz.diffusion.fields import check_count, check_number
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
 from zz.diffusion.samplers.standard import Standard
-from zz.diffusion.schedule import Schedule
+from zz.diffusion.schedule import Node, Schedule
 from zz.diffusion.solvers.ddim import DDIM
 from zz.diffusion.trajectory import Meter, silent
 
@@ -83,13 +84,18 @@ class Cost(NamedTuple):
     rows: int
 
 
+class _Nothing(Prediction):
+    """Of which there is nothing to compute."""
+
+    def at(self, node: Node) -> Tensor:
+        return self.x0
+
+
 def cost(sampler: Sampler, guidance: Guidance, schedule: Schedule) -> Cost:
     """Count guided predictions and network rows by walking the schedule with a network that says nothing."""
-    zero = torch.zeros(1, 1, 1, 1)
-    meter = Meter(guidance.rows)
-    sampler.sample(
-        lambda x, node, gamma, leg: Prediction(zero, zero), zero, schedule, DDIM(), lambda step, leg, round: zero, meter
-    )
+    zero, meter = torch.zeros(1, 1, 1, 1), Meter(guidance.rows)
+    nothing = _Nothing(zero, zero)
+    sampler.sample(lambda x, node, gamma, leg: nothing, zero, schedule, DDIM(), lambda step, leg, round: zero, meter)
     return Cost(meter.predictions, meter.rows)
 
 
