@@ -20,6 +20,7 @@ def plan(configs: Sequence[DictConfig]) -> int:
         out.print(f"      {saved:,} guided predictions saved by making equal cells once")
     terminal.show_jobs(out, asked.plan)
     if asked.plan.images:
+        out.print("measuring, a batch of each model ...")
         found = estimate(asked.plan, asked.runner)
         workers = f"{found.workers} worker{'s' if found.workers > 1 else ''}"
         out.print(

@@ -10,12 +10,15 @@ import sys
 import time
 
 import pytest
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from PIL import Image
 
 import zz.ls
 import zz.plan
 import zz.run
 import zz.score
+from zz.cli.config import resolved
 from zz.cli.terminal import number
 from zz.lab.stats import Interval
 from zz.lab.store import Store
@@ -183,6 +186,9 @@ BAD = {
     "dataset=text dataset.path=/nowhere.txt": "dataset.path=/nowhere.txt cannot be read",
     "runner.threads=1,2 -m": "runner.threads holds for a whole sweep and cannot be swept over",
     "lambda=1,60 -m": "lambda=60 is too many",
+    "guidance=cfg,seg": "guidance=cfg,seg is a sweep: add -m",
+    "+sampler.foo=1": "zz.diffusion.samplers.zigzag.Zigzag has no field foo",
+    "sampler._target_=zz.Zigzig": "_target_=zz.Zigzig is not there",
 }
 
 
@@ -195,6 +201,35 @@ def test_bad_input_gets_one_message_and_makes_nothing(cli, store_path, line):
     assert err.startswith("error: ") and BAD[line] in err
     assert len(err.strip().splitlines()) <= 2 and "Traceback" not in err + out
     assert {p: p.read_bytes() for p in store_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_broken_file_is_named(cli, tmp_path):
+    (tmp_path / "sampler").mkdir()
+    (tmp_path / "sampler" / "mine.yaml").write_text("a: [1\nb: 2\n")
+    code, out, err = cli(f"hydra.searchpath=[file://{tmp_path}]", "sampler=mine")
+    assert code == 2 and "Traceback" not in err + out
+    assert err.startswith("error: a configuration file is not YAML") and "mine.yaml" in err
+
+
+def test_names_are_resolved_as_omegaconf_does():
+    """Those that are looked up without it, and those that it is left to resolve."""
+    given = {
+        "a": 1.5,
+        "b": "${a}",
+        "c": "${d}",
+        "d": "${a}",
+        "m": {"x": [1, "${a}", "${m.y}"], "y": "z", "w": "${m.x}"},
+    }
+    given |= {"e": "p${a}", "n": None, "o": "${n}", "t": True, "u": "${t}", "v": r"\${a}", "size": "${m.x}"}
+    config = OmegaConf.create(given)
+    assert resolved(config) == OmegaConf.to_container(config, resolve=True)
+    for wrong in ({"a": "${b}"}, {"a": "${a}"}, {"a": "${m.x.y}", "m": {"x": 1}}):
+        config = OmegaConf.create(wrong)
+        with pytest.raises(OmegaConfBaseException) as theirs:
+            OmegaConf.to_container(config, resolve=True)
+        with pytest.raises(type(theirs.value)) as ours:
+            resolved(config)
+        assert str(ours.value) == str(theirs.value)
 
 
 def test_help_and_cfg_answer(cli, capfd):

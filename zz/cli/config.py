@@ -22,6 +22,7 @@ from hydra.errors import (
 )
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from zz.lab.store import Store, StoreError
 
@@ -79,7 +80,7 @@ def _guarded(work: Callable[[], int], full: bool) -> int:
     """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130."""
     try:
         return work()
-    except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException) as error:
+    except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if full:
             raise
         print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
@@ -145,6 +146,11 @@ def _built(text: str) -> Any:
         cause = error.__cause__
         if isinstance(cause, ValueError | StoreError | Refusal):
             raise cause from error
+        if isinstance(cause, TypeError) and (unknown := re.search(r"unexpected keyword argument '(\w+)'", str(cause))):
+            named = re.search(r"target '([\w.]+)'", str(error))
+            raise Refusal(f"{named[1] if named else 'it'} has no field {unknown[1]}; take it out") from error
+        if wrong := re.search(r"Error locating target '([\w.]+)'", str(error)):
+            raise Refusal(f"_target_={wrong[1]} is not there; it must be the full name of a class") from error
         raise Refusal(str(error).split("full_key:")[0].strip()) from error
 
 
@@ -160,7 +166,14 @@ def explain(error: Exception) -> str:
         why = "; ".join(line for line in str(error).split("\n")[1:] if line and not line.startswith("See"))
         grammar = "https://hydra.cc/docs/1.3/advanced/override_grammar/basic"
         return f"{error.override!r} is not understood ({why}); write key=value, quote blanks and brackets: {grammar}"
+    if isinstance(error, YAMLError):
+        return f"a configuration file is not YAML: {' '.join(str(error).split())}"
     if isinstance(error, ConfigCompositionException):
+        if sweep := re.search(r"Ambiguous value for argument '(.+?)'", str(error)):
+            key, _, value = sweep[1].partition("=")
+            return (
+                f"{sweep[1]} is a sweep: add -m; or, if it is one value, write {key}=[{value}] or '{key}=\"{value}\"'"
+            )
         if found := re.search(r"Could not override '([^'@]+)", str(error)):
             return _unknown(found[1])
         return f"{error} {error.__cause__ or ''}".strip()

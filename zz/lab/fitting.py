@@ -1,4 +1,4 @@
-"""How many pictures fit on a device at once, and are worth it: found once for each model and size."""
+"""How many pictures fit on a device at once, and are worth it: found once for each model, size and kind of GPU."""
 
 import multiprocessing as mp
 import time
@@ -13,7 +13,7 @@ from zz.diffusion.spacing import Uniform
 from zz.lab.cell import Cell, plain
 from zz.lab.planner import Job
 from zz.lab.store import Store
-from zz.lab.worker import Encoder, draw_prompts, opened, out_of_memory
+from zz.lab.worker import Encoder, device_name, draw_prompts, opened, out_of_memory
 from zz.models.base import Pipeline
 
 MOST, WORTH = 64, 1.05  # never more at once; twice as many must be so much faster by picture
@@ -32,7 +32,8 @@ def width(job: Job, store: Store, device: str) -> int:
 
 def _found(job: Job, store: Store, device: str) -> int:
     """Measured in a process of its own, which leaves the device as it was, and kept in the store."""
-    key = Cell.of(model=plain(job.model.identity()), size=job.size, precision=job.precision).key
+    about = {"model": plain(job.model.identity()), "size": job.size, "precision": job.precision}
+    key = Cell.of(**about, device=device_name(device)).key
     known = store.batch_sizes()
     if key not in known:
         here, there = mp.get_context("spawn").Pipe(duplex=False)

@@ -221,7 +221,8 @@ def shared(family: Sequence[Job]) -> list[Cost]:
     for job in family:
         before = Cost(memory.predictions, memory.rows)
         noise = KeyedNoise((0,), (1, 1, 1))
-        job.sampler.sample(memory.of(network), start, job.schedule, job.solver, noise)
+        with torch.inference_mode():
+            job.sampler.sample(memory.of(network), start, job.schedule, job.solver, noise)
         out.append(Cost(memory.predictions - before.predictions, memory.rows - before.rows))
     return out
 

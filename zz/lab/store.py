@@ -8,7 +8,7 @@
                       /failed/003127.json         why a picture could not be made
                       /runs/<start>-<host>-<pid>.json    what varies from run to run
                       /events.jsonl               one line for each slot that was made
-    <root>/batch_sizes.json                       how many pictures fit a GPU at once, by model and size
+    <root>/batch_sizes.json                       how many pictures fit at once, by GPU, model and size
     <root>/sheets/<name>.png                      contact sheets
 
 Every file is written beside its place and renamed into it, so that nothing is ever torn, whatever is killed
@@ -238,7 +238,7 @@ class Store:
     # -- batch sizes ---------------------------------------------------------------------------------------
 
     def batch_sizes(self) -> dict[str, int]:
-        """What was found out so far, by a key of model and size."""
+        """What was found out so far, by a key of GPU, model and size."""
         try:
             return {str(key): int(n) for key, n in json.loads((self.root / "batch_sizes.json").read_text()).items()}
         except (OSError, ValueError, AttributeError, TypeError):

@@ -247,4 +247,4 @@ def _bytes(what: Any) -> int:
     return sum(_bytes(part) for part in what) if isinstance(what, tuple) else 0
 
 
-__all__ = ["Encoder", "draw_prompts", "opened", "out_of_memory", "work"]
+__all__ = ["Encoder", "device_name", "draw_prompts", "opened", "out_of_memory", "work"]
