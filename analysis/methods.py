@@ -6,8 +6,9 @@ Claim: zigzag composes with what others have found, and its gain is its guidance
 Cost:  some minutes on a CPU core; every picture is looked at once more, for Fréchet distance and diversity.
 
 Reads the store only, which `python -m experiments.shapes.methods` fills; writes OUT.csv, one row a cell, OUT.md, the
-same as tables with what zigzag is made of, and OUT.png, scores against work. What a cell lacks is said.
-All is on the same first prompts, and paired over them, but for what zigzag is made of, which takes all that are there.
+same as tables with what zigzag is made of, OUT.png, scores against work, and OUT_made_of.png. What a cell lacks is
+said. All is on the same first prompts, and paired over them; then comes what was made on all prompts, in the same way.
+What zigzag is made of takes all that are there.
 Measures are those of `analysis.compare`.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis import forest
 from analysis.ingredients import FALSE, ingredients, table
 from analysis.judge import SOFT, Judge, Measures, scorers
 from analysis.pareto import draw
@@ -31,7 +33,7 @@ from zz.lab.stats import Winning, holm, student
 from zz.lab.store import Store
 from zz.scorers.clip import ClipFeatures
 
-FIRST = 200  # prompts
+FIRST, ALL = 200, len(Shapes().prompts)
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,12 @@ gamma1 = 4 and 2, that takes as many network rows or more; of the two the more a
 it.
 """
 
+ON_ALL = """
+## On all {n} prompts
+
+The same of what was made on all of them: the controls, and the best.
+"""
+
 MADE_OF = """
 ## What zigzag is made of
 
@@ -176,6 +184,11 @@ Student's.
 """
 
 
+def _whole(ways: Sequence[Way], judge: Judge, indices: Sequence[int]) -> list[Way]:
+    """Those of which every picture is there and scored."""
+    return [way for way in ways if set(indices) <= set(judge.scored(way.row))]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", default="store")
@@ -185,19 +198,18 @@ def main() -> int:
     asked = parser.parse_args()
     store = Store(asked.store)
     everything = ways(store, Shapes().digest)
-    indices = range(min(asked.limit, len(Shapes().prompts)))
+    everyone = range(ALL)
+    indices = everyone[: asked.limit]
     lacking = []
     with ClipFeatures(asked.clip).open() as features:
         judge = Judge(store, features, asked.clip)
-        found = []
+        found = _whole(everything, judge, indices)
         for way in everything:
-            there = len(judge.scored(way.row) & set(indices))
-            if there == len(indices):
-                found.append(way)
-            else:
+            if way not in found:
                 made = len([i for i in store.images(way.row.cell) if i in indices])
+                scored = len(judge.scored(way.row) & set(indices))
                 place = f"{way.name}, T = {way.steps}, gamma1 = {way.gamma1:g}"
-                lacking.append(f"- {place}: {made} of {len(indices)} pictures, {there} of them wholly scored")
+                lacking.append(f"- {place}: {made} of {len(indices)} pictures, {scored} of them wholly scored")
         if not any(way.standard for way in found):
             names = ", ".join(scorer.name for scorer in scorers(asked.clip))
             print(
@@ -206,19 +218,24 @@ def main() -> int:
             )
             return 2
         measured = list(lines(found, judge, indices))
+        whole = list(lines(_whole(found, judge, everyone), judge, everyone)) if len(everyone) > len(indices) else []
         made_of = ingredients(found, judge.scores, len(indices))
     precision = str(found[0].ledger["precision"])
     text = [TEXT.format(n=len(indices), precision=precision, cells=len(found)), *scores(measured)]
-    text += [AGAINST, *comparisons(measured), MADE_OF, *table(made_of)]
+    text += [AGAINST, *comparisons(measured)]
+    if whole:
+        text += [ON_ALL.format(n=len(everyone)), *scores(whole), "", *comparisons(whole)]
+    text += [MADE_OF, *table(made_of)]
     if lacking:
         text += ["\n## Not made yet, and left out above\n", *lacking]
     asked.out.with_suffix(".md").write_text("\n".join(text) + "\n", encoding="utf-8")
     with asked.out.with_suffix(".csv").open("w", newline="") as file:
-        records = [record(line) for line in measured]
+        records = [record(line) for line in (*measured, *whole)]
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)
     draw([(line.way, line.measures) for line in measured], asked.out.with_suffix(".png"))
+    forest.draw(made_of, asked.out.with_name(f"{asked.out.stem}_made_of.png"))
     print("\n".join(text))
     return 0
 

@@ -1,4 +1,8 @@
 import os
+import signal
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background, and the commands would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HYDRA_FULL_ERROR", "0")

@@ -33,7 +33,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("lab/clips.py", {"torch", "PIL", "numpy", "av", "zz.lab"}),
     ("lab/worker.py", {"torch", "PIL", "lightning", "zz.diffusion", "zz.lab", "zz.models.base", "zz.sampling"}),
     ("lab", {"torch", "PIL", "zz.diffusion", "zz.models.base", "zz.scorers.base", "zz.sampling"}),
-    ("cli", {"hydra", "omegaconf", "rich", "zz.lab", "zz.models.base"}),
+    ("cli", {"hydra", "omegaconf", "yaml", "rich", "zz.lab", "zz.models.base"}),
     ("__init__.py", {"zz"}),
     ("", {"hydra", "omegaconf", "rich", "zz"}),  # the roof
 ]

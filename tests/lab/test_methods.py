@@ -71,29 +71,45 @@ def filled(tmp_path_factory):
     return store, keys
 
 
-@pytest.fixture(scope="module")
-def written(filled, tmp_path_factory):
-    """What the command writes, with a picture's mean colour for its features."""
+class Colours:
+    """A picture's mean colour for its features."""
 
-    class Colours:
-        def __init__(self, pretrained):
-            pass
+    def __init__(self, pretrained):
+        pass
 
-        @contextmanager
-        def open(self):
-            yield lambda images: np.array([np.asarray(image, float).mean((0, 1)) / 255 for image in images])
+    @contextmanager
+    def open(self):
+        yield lambda images: np.array([np.asarray(image, float).mean((0, 1)) / 255 for image in images])
 
-    store, keys = filled
-    out = tmp_path_factory.mktemp("out") / "methods"
+
+def write(store, out, limit, everyone):
+    """What the command writes: the lines of the table, and the text."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(analysis.judge, "TRUTH", 12)
         patch.setattr(analysis.methods, "ClipFeatures", Colours)
-        patch.setattr(sys, "argv", ["methods", "--store", str(store.root), "--out", str(out), "--limit", str(N)])
+        patch.setattr(analysis.methods, "ALL", everyone)
+        patch.setattr(sys, "argv", ["methods", "--store", str(store.root), "--out", str(out), "--limit", str(limit)])
         assert analysis.methods.main() == 0
-    assert out.with_suffix(".png").stat().st_size > 0
-    names = {key: name for name, key in keys.items()}
+    for picture in (out.with_suffix(".png"), out.with_name("methods_made_of.png")):
+        assert picture.stat().st_size > 0
     with out.with_suffix(".csv").open() as file:
-        return {names[row["key"]]: row for row in csv.DictReader(file)}, out.with_suffix(".md").read_text(), keys
+        return list(csv.DictReader(file)), out.with_suffix(".md").read_text()
+
+
+@pytest.fixture(scope="module")
+def written(filled, tmp_path_factory):
+    store, keys = filled
+    rows, text = write(store, tmp_path_factory.mktemp("out") / "methods", N, N)
+    names = {key: name for name, key in keys.items()}
+    return {names[row["key"]]: row for row in rows}, text, keys
+
+
+def test_what_is_there_on_all_prompts_is_told_apart(filled, tmp_path):
+    store, keys = filled
+    rows, text = write(store, tmp_path / "methods", 3, N)
+    first, everyone = ({row["key"]: row for row in rows if row["n"] == str(n)} for n in (3, N))
+    assert "## On all 8 prompts" in text and keys["half made"] in first.keys() - everyone.keys()
+    assert float(first[keys["zigzag"]]["accuracy"]) == 1 and float(everyone[keys["zigzag"]]["accuracy"]) == 5 / 8
 
 
 def test_standard_for_the_work_is_the_cheapest_that_is_dear_enough(written):
