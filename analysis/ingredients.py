@@ -58,11 +58,12 @@ def parts(zigzag: np.ndarray, matched: np.ndarray, standard: np.ndarray) -> Part
 
 
 def trios(ways: Sequence[Way]) -> Iterator[tuple[Way, Way, Way]]:
-    """Each zigzag with its guidance-matched control and standard sampling. Without a gap the two are one."""
-    usual = [way for way in ways if way.usual]
-    matched = {_fields(way): way for way in usual if way.kind == "GuidanceMatched"}
-    for way in usual:
-        standard = way.same_standard(usual)
+    """Each zigzag with its guidance-matched control and standard sampling, of one solver. Without a gap they are one."""
+    plainly = [way for way in ways if way.guided_plainly]
+    standards = {(way.solver, way.steps, way.gamma1): way for way in plainly if way.kind == "Standard"}
+    matched = {_fields(way): way for way in plainly if way.kind == "GuidanceMatched"}
+    for way in plainly:
+        standard = standards.get((way.solver, way.steps, way.gamma1))
         if way.kind in KINDS and standard is not None:
             control = standard if way.gamma1 == way.gamma2 else matched.get(_fields(way))
             if control is not None:
@@ -124,4 +125,4 @@ def _soft(x: Interval) -> str:
 
 
 def _fields(way: Way) -> tuple[Any, ...]:
-    return (way.steps, *(way.sampler.get(name, 1) for name in FIELDS))
+    return (way.solver, way.steps, *(way.sampler.get(name, 1) for name in FIELDS))

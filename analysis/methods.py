@@ -125,8 +125,10 @@ def comparisons(found: Sequence[Line]) -> Iterator[str]:
     for line in found:
         if any(getattr(line, name) for name in RIVALS):
             work = line.as_costly.other if line.as_costly else None
-            said = f"T={work.steps}, gamma1={work.gamma1:g}, {work.row.rows} rows" if work else "none made"
-            cells = [*shown(line, "standard"), *shown(line, "without"), said if not line.way.standard or work else ""]
+            said = "" if line.way.by_steps else "none made"
+            if work:
+                said = f"{work.name}, T={work.steps}, gamma1={work.gamma1:g}, {work.row.rows} rows"
+            cells = [*shown(line, "standard"), *shown(line, "without"), said]
             yield row([*_place(line.way), *cells, *shown(line, "as_costly")])
 
 
@@ -161,26 +163,32 @@ rendered truth (lower is better; by the jackknife), from {n} pictures, and so hi
 AGAINST = """
 ## Each against standard sampling
 
-Paired over prompts: accuracy in points, and how often alignment wins (a tie is one half). `without its zigzag`: the
-same guidance, solver or sampler alone. `standard for the work`: the cheapest standard sampling, of those made at
-gamma1 = 4 and 2, that takes as many network rows or more; of the two the more accurate on these prompts, which favours
-it.
+Paired over prompts: accuracy in points, and how often alignment wins (a tie is one half). `standard, same gamma1 and
+T`: with DDIM. `without its zigzag`: the same guidance, solver or sampler alone. `standard for the work`: of standard
+sampling with DDIM and with Euler ancestral, at gamma1 = 4 and 2, the cheapest that takes as many network rows or more;
+of these the most accurate on these prompts, which favours it.
 """
 
 ON_ALL = """
 ## On all {n} prompts
 
-The same of what was made on all of them: the controls, and the best.
+The same of what was made on all of them: the controls, and the best of the above.
+"""
+
+ON_OTHERS = """
+### On the other {n}
+
+Which of them are the best was chosen on the first; these had no say in it.
 """
 
 MADE_OF = """
 ## What zigzag is made of
 
-On all prompts that the three have. Gain: less standard sampling at the same gamma1. By guidance: standard sampling at
-the guidance that the zigzag amounts to (`guidance_matched`), less standard. The rest: zigzag less that. Without a gap
-(gamma2 = gamma1) that control is standard sampling itself. Share: guidance's part of the gain, by the jackknife, only
-where the gain's interval leaves zero out; outside 0..100 the rest and the gain, or the two parts, are opposed. p is
-Student's.
+On all prompts that the three have. Gain: less standard sampling with the same solver at the same gamma1. By guidance:
+standard sampling at the guidance that the zigzag amounts to (`guidance_matched`), less standard. The rest: zigzag less
+that. Without a gap (gamma2 = gamma1) that control is standard sampling itself. Share: guidance's part of the gain, by
+the jackknife, only where the gain's interval leaves zero out; outside 0..100 the rest and the gain, or the two parts,
+are opposed. p is Student's.
 """
 
 
@@ -218,19 +226,22 @@ def main() -> int:
             )
             return 2
         measured = list(lines(found, judge, indices))
-        whole = list(lines(_whole(found, judge, everyone), judge, everyone)) if len(everyone) > len(indices) else []
+        others = everyone[len(indices) :]
+        on_all = _whole(found, judge, everyone) if others else []
+        whole, rest = (list(lines(on_all, judge, some)) for some in (everyone, others))
         made_of = ingredients(found, judge.scores, len(indices))
     precision = str(found[0].ledger["precision"])
     text = [TEXT.format(n=len(indices), precision=precision, cells=len(found)), *scores(measured)]
     text += [AGAINST, *comparisons(measured)]
     if whole:
         text += [ON_ALL.format(n=len(everyone)), *scores(whole), "", *comparisons(whole)]
+        text += [ON_OTHERS.format(n=len(others)), *comparisons(rest)]
     text += [MADE_OF, *table(made_of)]
     if lacking:
         text += ["\n## Not made yet, and left out above\n", *lacking]
     asked.out.with_suffix(".md").write_text("\n".join(text) + "\n", encoding="utf-8")
     with asked.out.with_suffix(".csv").open("w", newline="") as file:
-        records = [record(line) for line in (*measured, *whole)]
+        records = [record(line) for line in (*measured, *whole, *rest)]
         writer = csv.DictWriter(file, list(records[0]))
         writer.writeheader()
         writer.writerows(records)

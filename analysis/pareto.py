@@ -1,12 +1,14 @@
 """Scores against work: standard sampling by its steps as lines, every method beside them as a point with its name."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import matplotlib
 
 from analysis.judge import Measures
-from analysis.ways import WHOLE, Way
+from analysis.settings import NAMES
+from analysis.ways import SOLVERS, WHOLE, Way
 from zz.lab.stats import Interval
 
 matplotlib.use("Agg")
@@ -17,7 +19,8 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 Point = tuple[Way, Measures]
 STEPS = (4, 20)
-STANDARD = "#000000"
+STYLES = ("-", "--")  # of WHOLE
+STANDARD = dict(zip(SOLVERS, ("#000000", "#56b4e9"), strict=True))  # the second as another solver's points
 # of Okabe and Ito, told apart by colour-blind eyes; the marker says the same
 FAMILIES = {
     "zigzag": ("#d55e00", "o"),
@@ -47,7 +50,7 @@ def chosen(points: Sequence[Point], steps: int) -> list[Point]:
     best: dict[str, Point] = {}
     for way, measures in points:
         scaled = way.gamma1 in WHOLE or way.ledger["guidance"]["is"] == "CFGpp"
-        if way.steps == steps and way.as_made and scaled and not way.standard:
+        if way.steps == steps and way.as_made and scaled and not way.by_steps:
             known = best.get(way.name)
             if known is None or measures.correct.value > known[1].correct.value:
                 best[way.name] = way, measures
@@ -67,8 +70,16 @@ def draw(points: Sequence[Point], out: Path) -> None:
             ax.set_ylabel(title, fontsize=9)
             ax.set_xlabel("network rows an image", fontsize=9)
     handles = [
-        Line2D([], [], color=STANDARD, ls=style, marker=".", label=f"standard by its steps, gamma1 = {gamma1:g}")
-        for gamma1, style in zip(WHOLE, ("-", "--"), strict=True)
+        Line2D(
+            [],
+            [],
+            color=colour,
+            ls=style,
+            marker=".",
+            label=f"standard by steps, {NAMES.get(solver, solver)}, {gamma1:g}",
+        )
+        for solver, colour in STANDARD.items()
+        for gamma1, style in zip(WHOLE, STYLES, strict=True)
     ]
     handles += [
         Line2D([], [], color=colour, marker=marker, ls="", label=name) for name, (colour, marker) in FAMILIES.items()
@@ -83,11 +94,17 @@ def draw(points: Sequence[Point], out: Path) -> None:
 
 
 def _panel(ax: Axes, points: Sequence[Point], some: Sequence[Point], read: Callable[[Measures], Interval]) -> None:
-    for gamma1, style in zip(WHOLE, ("-", "--"), strict=True):
-        line = sorted((way.row.rows, read(x)) for way, x in points if way.standard and way.gamma1 == gamma1)
-        ax.plot([rows for rows, _ in line], [x.value for _, x in line], style, color=STANDARD, marker=".", lw=1)
+    for solver, gamma1 in product(SOLVERS, WHOLE):
+        colour, style = STANDARD[solver], STYLES[WHOLE.index(gamma1)]
+        mine = [
+            (way.row.rows, read(x))
+            for way, x in points
+            if way.by_steps and (way.solver, way.gamma1) == (solver, gamma1)
+        ]
+        line = sorted(mine, key=lambda one: one[0])
+        ax.plot([rows for rows, _ in line], [x.value for _, x in line], style, color=colour, marker=".", lw=1)
         for rows, x in line:
-            ax.plot([rows, rows], [x.low, x.high], color=STANDARD, alpha=0.15, lw=1)
+            ax.plot([rows, rows], [x.low, x.high], color=colour, alpha=0.15, lw=1)
     placed = sorted(((read(measures), way) for way, measures in some), key=lambda one: one[0].value)
     for x, way in placed:
         colour, marker = FAMILIES[family(way)]

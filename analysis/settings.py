@@ -23,11 +23,15 @@ NAMES = {
 }
 
 
-def usual(ledger: Mapping[str, Any]) -> bool:
-    """Whether a cell has one network, classifier-free guidance as it is, and DDIM: what samplers are compared under."""
+def guided_plainly(ledger: Mapping[str, Any]) -> bool:
+    """Whether a cell has one network, and classifier-free guidance as it is."""
     guidance = ledger["guidance"]
-    plain = guidance["is"] == "CFG" and not guidance["rescale"]
-    return plain and ledger["solver"]["is"] == "DDIM" and ledger["model"]["is"] != "Networks"
+    return guidance["is"] == "CFG" and not guidance["rescale"] and ledger["model"]["is"] != "Networks"
+
+
+def usual(ledger: Mapping[str, Any]) -> bool:
+    """Whether it has DDIM besides: what samplers are compared under."""
+    return guided_plainly(ledger) and ledger["solver"]["is"] == "DDIM"
 
 
 def gamma1(sampler: Mapping[str, Any]) -> float:

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import Any
 
 import zz
-from analysis.settings import NAMES, gamma1, usual
+from analysis.settings import NAMES, gamma1, guided_plainly, usual
 from zz.lab.cell import plain
 from zz.lab.store import Row, Store
 
 WHOLE = (4.0, 2.0)  # gamma1 at which standard sampling is made with more steps: its best, and zigzag's
+SOLVERS = ("DDIM", "EulerAncestral")  # with which standard sampling is made with more steps
 _NUMBERS = ("is", "version", "gamma1", "gamma2", "gamma_strong")  # of a sampler: not in its name
 
 
@@ -52,6 +53,16 @@ class Way:
         return usual(self.ledger)
 
     @property
+    def guided_plainly(self) -> bool:
+        """The same with any solver."""
+        return guided_plainly(self.ledger)
+
+    @property
+    def solver(self) -> str:
+        """By name; the one that stores its noise makes the same steps down."""
+        return str(self.ledger["solver"]["is"]).removesuffix("Stored")
+
+    @property
     def standard(self) -> bool:
         """Standard sampling as usual."""
         return self.usual and self.kind == "Standard"
@@ -86,7 +97,7 @@ class Way:
             if (
                 like.get("is") == "Standard"
                 and other.ledger["guidance"] == self.ledger["guidance"]
-                and other.ledger["solver"]["is"] == self.ledger["solver"]["is"].removesuffix("Stored")
+                and other.solver == self.solver
                 and other.ledger["model"]["is"] == self.ledger["model"].get("own", self.ledger["model"]["is"])
                 and (other.kind, other.steps, other.gamma1) == (self.kind if inner else "Standard", *self._where)
             ):
@@ -104,10 +115,21 @@ class Way:
         return next((w for w in ways if w.standard and w is not self and w._where == self._where), None)
 
     def as_costly(self, ways: Sequence["Way"]) -> list["Way"]:
-        """The cheapest standard sampling, at either of WHOLE, that takes at least as many network rows."""
-        enough = [w for w in ways if w.standard and w.gamma1 in WHOLE and w.row.rows >= self.row.rows]
-        least = min((w.row.rows for w in enough), default=0)
-        return [] if self in enough else [w for w in enough if w.row.rows == least]
+        """With each of SOLVERS, the cheapest standard sampling at either of WHOLE with at least as many network rows.
+
+        None for standard sampling with one of them itself.
+        """
+        found = []
+        for solver in SOLVERS:
+            enough = [w for w in ways if w.by_steps and w.solver == solver and w.row.rows >= self.row.rows]
+            least = min((w.row.rows for w in enough), default=0)
+            found += [w for w in enough if w.row.rows == least]
+        return [] if self.by_steps else found
+
+    @property
+    def by_steps(self) -> bool:
+        """Of the standard sampling that is made with more steps."""
+        return self.kind == "Standard" and self.guided_plainly and self.solver in SOLVERS and self.gamma1 in WHOLE
 
 
 def ways(store: Store, dataset: str) -> list[Way]:

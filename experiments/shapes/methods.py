@@ -2,10 +2,10 @@
 
 Claim:   zigzag composes with what others have found, and its gain is its guidance gap (to be tested).
 Command: the above, with --store STORE; then `python -m analysis.methods --store STORE`
-Cost:    see the estimate that `--plan` prints; about an hour on one CPU core in bf16.
+Cost:    see the estimate that `--plan` prints; about two hours on one CPU core in bf16.
 
-On the first 200 prompts, at 20 steps and at 4. Every line that it prints is a command of its own; what a store holds
-of `experiments.shapes.compare` is not made again.
+On the first 200 prompts, at 20 steps and at 4; the best of these, with controls, on all. Every line that it prints is a
+command of its own; what a store holds of `experiments.shapes.compare` is not made again.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from experiments.shapes.compare import SCORERS, run
 
 GUIDANCES = ("cfg", "seg", "pag", "sag", "scfg", "interval")
 BOTH = "gamma1=4,2"  # the best for standard sampling, and for zigzag
-MORE_STEPS = "steps=2,7,10,30,40,60,100"  # what standard sampling makes of more work
+FIRST = "limit=200"
+NOISY = "solver=euler_ancestral"
 
 
 def guidances() -> Iterator[list[str]]:
@@ -47,16 +48,38 @@ def ingredients() -> Iterator[list[str]]:
     yield [pair, "gamma1=2", "rounds=2"]
     yield [pair, "gamma1=2", "k=2"]
     yield ["sampler=zigzag", "gamma1=2", "inversion=ref_0_22"]
+    yield ["sampler=guidance_matched", NOISY, BOTH]
+
+
+def more_steps() -> Iterator[list[str]]:
+    """What standard sampling makes of more work."""
+    yield ["sampler=standard", BOTH, "steps=2,7,10,30,40,60,100"]
+    yield ["sampler=standard", NOISY, BOTH, "steps=10,40"]
+
+
+def best() -> Iterator[list[str]]:
+    """The five that were best at 20 steps, with standard sampling for as much work."""
+    for words in (
+        ["sampler=standard,zigzag,guidance_matched", NOISY],
+        ["sampler=zigzag", "solver=euler_ancestral_stored"],
+        ["sampler=repaint", "sampler.jump=2", "sampler.passes=2,4"],
+        ["sampler=implicit_zigzag"],
+    ):
+        yield [*words, BOTH, "steps=20"]
+    yield ["sampler=standard", "solver=ddim,euler_ancestral", BOTH, "steps=50"]
+    yield ["sampler=standard", NOISY, BOTH, "steps=75"]
 
 
 def commands() -> Iterator[list[str]]:
     """The words of each `python -m zz.run`."""
     for steps in (4, 20):
         for words in (*guidances(), *samplers(), *ingredients()):
-            yield [*words, f"steps={steps}"]
+            yield [*words, f"steps={steps}", FIRST]
         lambdas = "lambda=1,2" if steps == 4 else "lambda=1,2,5,10"
-        yield ["sampler=zigzag,guidance_matched", "gamma1=2", lambdas, f"steps={steps}"]
-    yield ["sampler=standard", BOTH, MORE_STEPS]
+        yield ["sampler=zigzag,guidance_matched", "gamma1=2", lambdas, f"steps={steps}", FIRST]
+    for words in more_steps():
+        yield [*words, FIRST]
+    yield from best()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plan", action="store_true", help="say what it would take, and make nothing")
     parser.add_argument("words", nargs="*", help="more words for every command, such as runner.precision=bf16")
     asked = parser.parse_args(arguments)
-    usual = ["model=shapes", "limit=200", f"scorers=[{','.join(SCORERS)}]", f"store={asked.store}", *asked.words]
+    usual = ["model=shapes", f"scorers=[{','.join(SCORERS)}]", f"store={asked.store}", *asked.words]
     return run(commands(), usual, asked.plan)
 
 
