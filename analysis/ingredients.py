@@ -58,7 +58,7 @@ def parts(zigzag: np.ndarray, matched: np.ndarray, standard: np.ndarray) -> Part
 
 
 def trios(ways: Sequence[Way]) -> Iterator[tuple[Way, Way, Way]]:
-    """Each zigzag with its guidance-matched control and standard sampling, of one solver. Without a gap they are one."""
+    """Each zigzag with its guidance-matched control and standard sampling of one solver. Without a gap they are one."""
     plainly = [way for way in ways if way.guided_plainly]
     standards = {(way.solver, way.steps, way.gamma1): way for way in plainly if way.kind == "Standard"}
     matched = {_fields(way): way for way in plainly if way.kind == "GuidanceMatched"}
