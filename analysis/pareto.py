@@ -41,7 +41,7 @@ def family(way: Way) -> str:
     if way.kind in zigzags or way.sampler.get("inner", {}).get("is") in zigzags:
         return "zigzag" if way.usual and way.kind in zigzags else "zigzag on another"
     if way.kind == "Standard":
-        return "another solver" if way.ledger["guidance"]["is"] == "CFG" else "another guidance"
+        return "another guidance" if way.ledger["solver"]["is"] == "DDIM" else "another solver"
     return "another guidance" if way.kind == "GuidanceMatched" else "another sampler"
 
 

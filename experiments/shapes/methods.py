@@ -25,6 +25,7 @@ def guidances() -> Iterator[list[str]]:
     for name in GUIDANCES:
         own = ["guidance.reduction=1"] if name == "scfg" else []  # its maps are as small as the network's
         yield [f"guidance={name}", *own, "sampler=standard,zigzag", BOTH]
+    yield ["guidance.rescale=0.7", "sampler=standard,zigzag", BOTH]
     yield ["guidance=cfgpp", "sampler=standard,zigzag", "gamma1=0.2,0.4,0.8"]
 
 
