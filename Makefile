@@ -21,7 +21,7 @@ demo: install ## standard, zigzag and its controls on the embedded model: table,
 	$(BIN)/python -m zz.run dataset=quick steps=20 controls=true store=demo
 
 test: install ## the tests, but for the long ones marked ci
-	$(BIN)/python -m pytest -m "not ci" --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not ci"
 
 check: install ## ruff and mypy
 	$(BIN)/ruff check .

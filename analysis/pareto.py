@@ -84,16 +84,18 @@ def draw(points: Sequence[Point], out: Path) -> None:
     handles += [
         Line2D([], [], color=colour, marker=marker, ls="", label=name) for name, (colour, marker) in FAMILIES.items()
     ]
-    figure.legend(handles=handles, loc="upper center", ncols=len(handles), fontsize=8, frameon=False)
-    apart = 0.8  # inches between the rows; 0.65 are above and 0.5 below
-    each = (tall - 0.65 - 0.5 - apart * (len(STEPS) - 1)) / len(STEPS)
-    edges = {"top": 1 - 0.65 / tall, "bottom": 0.5 / tall, "hspace": apart / each}
+    figure.legend(handles=handles, loc="upper center", ncols=-(-len(handles) // 2), fontsize=8, frameon=False)
+    above, below, apart = 0.85, 0.5, 0.8  # inches; apart are the rows
+    each = (tall - above - below - apart * (len(STEPS) - 1)) / len(STEPS)
+    edges = {"top": 1 - above / tall, "bottom": below / tall, "hspace": apart / each}
     figure.subplots_adjust(left=0.04, right=0.85, wspace=0.6, **edges)
     figure.savefig(out, dpi=100)
     plt.close(figure)
 
 
 def _panel(ax: Axes, points: Sequence[Point], some: Sequence[Point], read: Callable[[Measures], Interval]) -> None:
+    least = min((way.row.rows for way, _ in some), default=0)  # what standard sampling makes of less sets no scale
+    points = [(way, x) for way, x in points if way.row.rows >= least]
     for solver, gamma1 in product(SOLVERS, WHOLE):
         colour, style = STANDARD[solver], STYLES[WHOLE.index(gamma1)]
         mine = [

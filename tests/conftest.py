@@ -15,6 +15,14 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """What is marked ci is slow, too."""
+    for item in items:
+        if item.get_closest_marker("ci"):
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def _no_grad():
     with torch.no_grad():

@@ -133,6 +133,7 @@ def test_a_folder_that_is_not_there(doctor):
     assert "model.pretrained=/nowhere is neither a folder that is there nor a hub id" in out
 
 
+@pytest.mark.slow
 def test_nothing_is_here_and_there_is_no_network(tmp_path):
     """As a person would meet it: a process of its own, with an empty HF_HOME."""
     env = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}

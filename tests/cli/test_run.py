@@ -250,6 +250,7 @@ def test_ls_lists_cells_and_how_complete_they_are(cli):
     assert code == 2 and "stor is not known" in err
 
 
+@pytest.mark.slow
 def test_every_sampler_and_solver_runs(cli):
     code, out, _ = cli(
         "sampler=standard,zigzag,end_to_end,resampling,guidance_matched",

@@ -59,6 +59,7 @@ def test_one_reflection_differs_from_the_explicit_one_by_the_approximation_error
     assert [look.leg for look in looks[:2]] == [Leg.STAY, Leg.ZIG] and looks[0].y is looks[1].x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", ["own", "last"])
 def test_implicit_tends_to_explicit_and_to_its_control(plane, gap):
     fields = {"gamma1": 1.5, "gamma2": 0.5}

@@ -31,6 +31,7 @@ def test_ddim_converges_with_order_one(plane, reference):
     assert last_slope(errors) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_dpmpp_2m_converges_with_order_two(plane, reference):
     finer = plane(
         Standard(gamma1=2.0), 16384, solver=DPMpp2M()

@@ -188,6 +188,7 @@ def test_a_file_as_other_trainers_write_it(describe, made, tmp_path):
     assert all(torch.allclose(fused[key], other[key], rtol=0, atol=1e-6) for key in moved)
 
 
+@pytest.mark.slow
 def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
     """W2SD by hand: three U-Nets that diffusers fused, asked one after the other."""
     scales, gamma = (0.8, 1.5, -1.5), 5.5
@@ -227,6 +228,7 @@ def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
         assert (ours - swapped).abs().max() > 0.01 * ours.abs().max()
 
 
+@pytest.mark.slow
 def test_from_the_command_line(made, tmp_path, monkeypatch, capfd):
     """As the README has it, and at scales of 0, which are the cell without a LoRA."""
     folder, lora = made("sd")

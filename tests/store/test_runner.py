@@ -122,6 +122,7 @@ def test_counted_cost_is_the_planned_cost(store_path):
         assert {(d.predictions, d.rows) for d in done} == {one.cost}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_its_slot_and_the_rest_goes_on(store_path, undisturbed):
     store, one, said = Store(store_path), many(solver=EulerAncestral()), []
     killed = []

@@ -46,6 +46,7 @@ def test_the_plan_knows_what_will_be_shared(store_path):
     assert (alone.predictions, alone.rows, alone.saved) == (3 * 1100, 3 * 1925, (0, 0))
 
 
+@pytest.mark.slow
 def test_several_workers_share_too(store_path, tmp_path):
     jobs = [many(steps=10, sampler=Zigzag(2.0, 0.0, n)) for n in (0, 3, 9)]
     one, two = Store(store_path), Store(tmp_path / "two")
