@@ -16,8 +16,9 @@ from experiments.shapes.compare import SCORERS, run
 
 GUIDANCES = ("cfg", "seg", "pag", "sag", "scfg", "interval")
 BOTH = "gamma1=4,2"  # the best for standard sampling, and for zigzag
+MORE_STEPS = "steps=2,7,10,30,40,60,100"  # what standard sampling makes of more work
 FIRST = "limit=200"
-NOISY = "solver=euler_ancestral"
+NOISY = "euler_ancestral"
 
 
 def guidances() -> Iterator[list[str]]:
@@ -49,26 +50,20 @@ def ingredients() -> Iterator[list[str]]:
     yield [pair, "gamma1=2", "rounds=2"]
     yield [pair, "gamma1=2", "k=2"]
     yield ["sampler=zigzag", "gamma1=2", "inversion=ref_0_22"]
-    yield ["sampler=guidance_matched", NOISY, BOTH]
-
-
-def more_steps() -> Iterator[list[str]]:
-    """What standard sampling makes of more work."""
-    yield ["sampler=standard", BOTH, "steps=2,7,10,30,40,60,100"]
-    yield ["sampler=standard", NOISY, BOTH, "steps=10,40"]
+    yield ["sampler=guidance_matched", f"solver={NOISY}", BOTH]
 
 
 def best() -> Iterator[list[str]]:
     """The five that were best at 20 steps, with standard sampling for as much work."""
     for words in (
-        ["sampler=standard,zigzag,guidance_matched", NOISY],
+        ["sampler=standard,zigzag,guidance_matched", f"solver={NOISY}"],
         ["sampler=zigzag", "solver=euler_ancestral_stored"],
         ["sampler=repaint", "sampler.jump=2", "sampler.passes=2,4"],
         ["sampler=implicit_zigzag"],
     ):
         yield [*words, BOTH, "steps=20"]
-    yield ["sampler=standard", "solver=ddim,euler_ancestral", BOTH, "steps=50"]
-    yield ["sampler=standard", NOISY, BOTH, "steps=75"]
+    yield ["sampler=standard", f"solver=ddim,{NOISY}", BOTH, "steps=7,10,40,50"]
+    yield ["sampler=standard", f"solver={NOISY}", BOTH, "steps=75"]
 
 
 def commands() -> Iterator[list[str]]:
@@ -78,8 +73,7 @@ def commands() -> Iterator[list[str]]:
             yield [*words, f"steps={steps}", FIRST]
         lambdas = "lambda=1,2" if steps == 4 else "lambda=1,2,5,10"
         yield ["sampler=zigzag,guidance_matched", "gamma1=2", lambdas, f"steps={steps}", FIRST]
-    for words in more_steps():
-        yield [*words, FIRST]
+    yield ["sampler=standard", BOTH, MORE_STEPS, FIRST]
     yield from best()
 
 
