@@ -45,7 +45,7 @@ def samplers() -> Iterator[list[str]]:
 def ingredients() -> Iterator[list[str]]:
     """What zigzag is made of: each of its fields, beside the guidance that it amounts to."""
     pair = "sampler=zigzag,guidance_matched"
-    yield [pair, "gamma1=1.5,2,3,4,6"]
+    yield ["sampler=standard,zigzag,guidance_matched", "gamma1=1.5,2,3,4,6"]
     yield [pair, "gamma1=2,4", "gamma2=1,2"]
     yield [pair, "gamma1=2", "rounds=2"]
     yield [pair, "gamma1=2", "k=2"]
