@@ -10,15 +10,24 @@ help: ## show this
 
 install: $(VENV)/installed ## make .venv and install the project and its tools
 
-$(VENV)/installed: pyproject.toml constraints.txt
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) '.[dev]'
+	@touch $@ $(VENV)/runnable
+
+$(VENV)/runnable: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) .
 	@touch $@
 
-demo: install ## standard, zigzag and its controls on the embedded model: table, winning rates, contact sheet
-	$(BIN)/python -m zz.run dataset=quick steps=20 controls=true store=demo
+demo: $(VENV)/runnable ## zigzag and its controls on the embedded model at 4 and 20 steps: tables and contact sheet, in 3 to 4 minutes
+	$(BIN)/python -m zz.run dataset=quick gamma1=2 steps=4,20 controls=true store=demo \
+		"scorers=[shapes_correct,shapes_alignment]" -m
 
 test: install ## the tests, but for the long ones marked ci
 	$(BIN)/python -m pytest -m "not ci"

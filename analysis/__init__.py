@@ -1,1 +1,1 @@
-"""Analysis: reads the store only, and draws."""
+"""Analysis: reads a manifest and what the store holds of it, and renders tables and plots. It makes no picture."""

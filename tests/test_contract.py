@@ -9,22 +9,34 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from zz.cli.config import build, conf_dir
-from zz.diffusion.guidance import CFG
+from zz.cli.conf import conf_dir, options
+from zz.cli.config import build
+from zz.data.base import PromptSet
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.leg import Leg
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.samplers import Sampler
-from zz.diffusion.solvers import Solver
-from zz.diffusion.spacing import Spacing
-from zz.diffusion.trajectory import Leg
-from zz.lab.cell import plain
-from zz.lab.hooks import Hooks
+from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.solvers.base import Solver
+from zz.lab.cell import to_json
+from zz.lab.loggers.base import Logger
+from zz.lab.measurements.base import Measurement
 from zz.lab.runner import Runner
 from zz.models.base import Model
 from zz.models.mixture import points
-from zz.scorers.base import Scorer
+from zz.scorers.base import Metric
 
 CONF = Path(conf_dir())
-ROOMS = {"model": Model, "sampler": Sampler, "solver": Solver, "schedule": Spacing, "runner": Runner, "logger": Hooks}
+ROOMS = {
+    "model": Model,
+    "sampler": Sampler,
+    "solver": Solver,
+    "schedule": Schedule,
+    "runner": Runner,
+    "dataset": PromptSet,
+    "guidance": Guidance,
+}
 NEEDED = {
     "explicit": ["schedule.times=[999,749,499,249]", "steps=4"],
     "inline": ["dataset.texts=[a red circle]"],
@@ -32,8 +44,20 @@ NEEDED = {
     "log_odds": ["model=mixture"],  # they judge by its formula
     "atypicality": ["model=mixture"],
 }
-GROUPS = ["model", "sampler", "solver", "guidance", "schedule", "dataset", "scorers", "runner", "logger"]
-OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
+GROUPS = [
+    "model",
+    "sampler",
+    "solver",
+    "guidance",
+    "schedule",
+    "dataset",
+    "scorers",
+    "runner",
+    "logger",
+    "measurements",
+]
+LISTS = {"scorers": Metric, "logger": Logger, "measurements": Measurement}  # groups of which several may be chosen
+OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,7 +67,7 @@ def conf():
 
 
 def composed(group, option):
-    choice = f"{group}=[{option}]" if group == "scorers" else f"{group}={option}"
+    choice = f"{group}=[{option}]" if group in LISTS else f"{group}={option}"
     return compose("config", overrides=[choice, *NEEDED.get(option, [])])
 
 
@@ -58,14 +82,15 @@ def nodes(config):
 
 def test_every_folder_is_a_known_room():
     folders = {p.name for p in CONF.iterdir() if p.is_dir()}
-    assert folders == {*GROUPS, "experiment", "hydra"}
+    assert folders == {*GROUPS, "hydra"}
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_it_instantiates_to_what_its_room_holds(group, option):
     made = build(composed(group, option)[group])
-    if group == "scorers":
-        assert list(made) == [option] and isinstance(made[option], Scorer) and made[option].name == option
+    if group in LISTS:
+        assert list(made) == [option] and isinstance(made[option], LISTS[group])
+        assert group == "logger" or made[option].name == option
     else:
         assert isinstance(made, ROOMS.get(group, object))
 
@@ -82,7 +107,7 @@ def test_it_lists_every_field_with_the_defaults_of_its_class(group, option):
             wanted = [f.name for f in fields(target)]
         else:
             wanted = list(inspect.signature(target).parameters)
-        assert [k for k in node if k != "_target_"] == wanted
+        assert sorted(k for k in node if k != "_target_") == sorted(wanted)
 
 
 @pytest.mark.parametrize("option", [o for g, o in OPTIONS if g == "sampler"])
@@ -93,11 +118,11 @@ def test_every_sampler_keeps_its_word(option):
     with points().open() as pipeline:
         cond, uncond = pipeline.encode(["north"] * 3, [None] * 3)
         guided = CFG().bind(pipeline, cond, uncond)
-        schedule = pipeline.spacing.schedule(pipeline.curve, T)
+        schedule = pipeline.schedule.nodes(pipeline.levels, T)
         x_T = starting_noise(seeds, (2, 1, 1))
 
         def run(one, probe):
-            from zz.diffusion.solvers import DDIM
+            from zz.diffusion.solvers.ddim import DDIM
 
             return one.sample(guided, x_T, schedule, DDIM(), KeyedNoise(seeds, (2, 1, 1)), probe)
 
@@ -109,12 +134,12 @@ def test_every_sampler_keeps_its_word(option):
         simplest = sampler.resolve(T)
         assert simplest.resolve(T) == simplest and simplest.nfe(T) == sampler.nfe(T)
         assert (run(simplest, resolved.append) == x).all()
-        assert plain(simplest)["version"] >= 1
-        assert isinstance(sampler.gamma1, int | float)
-        assert sampler.inverts == any(step.leg is Leg.ZAG for step in steps)
+        assert to_json(simplest)["version"] >= 1
+        assert isinstance(sampler.standard_gamma, int | float)
+        assert (Leg.ZAG in sampler.legs) == any(step.leg is Leg.ZAG for step in steps)
         for T in (2, 3, 5):
             counted = []
-            schedule = pipeline.spacing.schedule(pipeline.curve, T)
+            schedule = pipeline.schedule.nodes(pipeline.levels, T)
             run(sampler, counted.append)
             assert len(counted) == sampler.nfe(T)
 

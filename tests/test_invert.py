@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 import zz
-from zz.diffusion.curve import Flow
-from zz.diffusion.samplers.base import Walk
-from zz.diffusion.spacing import LogUniform, Timesteps
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import Flow
+from zz.diffusion.samplers.walk import Walk
+from zz.diffusion.schedules.log_uniform import LogUniform
+from zz.diffusion.schedules.timesteps import Timesteps
 from zz.inversion import read
 from zz.models.base import Pipeline
 from zz.models.mixture import points
@@ -54,7 +55,7 @@ def test_the_way_up_and_down_converges_with_order_one(pictures, gamma, schedule)
 def test_the_error_falls_on_the_models_own_nodes_and_on_a_flow(pictures):
     errors = [there_and_back(pictures, T) for T in (10, 50, 200)]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01
-    flow = zz.Mixture(std=0.3, size=(16, 16), curve=Flow())
+    flow = zz.Mixture(std=0.3, size=(16, 16), levels=Flow())
     errors = [there_and_back(pictures, T, model=flow) for T in (10, 50, 200)]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.05
 
@@ -75,9 +76,9 @@ def test_it_is_the_walk_up_from_the_pictures_latent_as_it_is(pictures, final):
     assert [(s.i, s.leg, s.gamma) for s in steps] == [(i, Leg.ZAG, 1.5) for i in reversed(range(T))]
     assert torch.equal(steps[0].x, clean(pictures)) and torch.equal(steps[-1].y, found)
     with MODEL.open() as pipeline:
-        nodes = schedule.schedule(pipeline.curve, T)
-        assert [s.target for s in steps] == list(nodes.nodes[-2::-1])
-        assert steps[0].source.alpha == nodes.nodes[-1].alpha and steps[0].source.time == nodes.nodes[-2].time
+        nodes = schedule.nodes(pipeline.levels, T)
+        assert [s.target for s in steps] == list(nodes[-2::-1])
+        assert steps[0].source.alpha == nodes[-1].alpha and steps[0].source.time == nodes[-2].time
         cond, uncond = pipeline.encode(PROMPTS, [None, None])
         x = clean(pictures)
         walk = Walk(zz.CFG().bind(pipeline, cond, uncond), nodes, zz.DDIM(), None, lambda step: None)
@@ -149,7 +150,7 @@ BAD = [
     ({"network_time": "u"}, "network_time='u'"),
     ({"v_at": "u"}, "v_at='u'"),
     ({"solver": "ddim"}, "solver='ddim' must be a Solver"),
-    ({"schedule": "ays"}, "schedule='ays' must be a Spacing"),
+    ({"schedule": "ays"}, "schedule='ays' must be a Schedule"),
     ({"solver": zz.NoisyInversion()}, "only be disturbed after a way down"),
     ({"model": "sd"}, "model='sd' is no model"),
     ({"model": points()}, "2-D points have no pictures"),

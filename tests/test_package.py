@@ -29,6 +29,10 @@ def test_the_wheel_holds_zz_and_its_conf_only(wheel):
     conf = {str(p.relative_to(ROOT)) for p in (ROOT / "conf").rglob("*.yaml")}
     assert {f"zz/{path}" for path in conf} <= set(names)
     assert "zz/cli/plugins/hydra_plugins/zz.py" in names
+    for folder in ("experiments", "analysis"):
+        files = {str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob("*.py")}
+        assert {f"zz/{path}" for path in files} <= set(names)
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.slow
@@ -54,3 +58,8 @@ def test_it_runs_from_elsewhere(wheel, tmp_path):
     done = subprocess.run([python, *args], cwd=tmp_path, capture_output=True, text=True, env=alone)
     assert done.returncode == 0, done.stderr
     assert "2 images to make" in done.stdout and (tmp_path / "here" / "cells").is_dir()
+    words = ["experiment=gap", "limit=1", "dataset.repeats=1", "store=gap"]
+    for args in (["zz.run", *words], ["zz.table", "name=gap", "store=gap", "out=gap.md"]):
+        done = subprocess.run([python, "-m", *args], cwd=tmp_path, capture_output=True, text=True, env=alone)
+        assert done.returncode == 0, done.stderr
+    assert "guidance-matched" in (tmp_path / "gap.md").read_text() and (tmp_path / "gap.png").is_file()

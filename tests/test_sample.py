@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import zz
-from zz.diffusion.spacing import Timesteps
+from zz.diffusion.schedules.timesteps import Timesteps
 
 PROMPTS = ["a red circle", "a blue star", "a green square"]
 FAST = {"steps": 4}
@@ -79,7 +79,7 @@ BAD = [
     ({"sampler": zz.Zigzag}, "must be a Sampler"),
     ({"solver": "ddim"}, "solver='ddim' must be a Solver"),
     ({"guidance": 5.5}, "guidance=5.5 must be a Guidance"),
-    ({"schedule": "trailing"}, "schedule='trailing' must be a Spacing"),
+    ({"schedule": "trailing"}, "schedule='trailing' must be a Schedule"),
     ({"initial_latents": np.zeros((3, 3, 32, 32))}, "initial_latents"),
     ({"initial_latents": 5}, "initial_latents=5 must be a Tensor"),
     ({"negative_prompt": 5}, "negative_prompt=5 must be a text"),
@@ -88,7 +88,7 @@ BAD = [
     ({"batch_size": 0}, "batch_size=0"),
     ({"sampler": zz.Zigzag(lambda_=9)}, "lambda=9"),
     ({"schedule": Timesteps("leading", 1), "steps": 2000}, "steps=2000"),
-    ({"sampler": zz.GuidanceMatched(), "guidance": zz.CFG(rescale=0.5)}, "linear"),
+    ({"sampler": zz.GuidanceMatched(), "guidance": zz.CFG(rescale=0.5)}, "affine"),
     ({"model": "sdxl"}, "model='sdxl' is no model"),
 ]
 

@@ -8,15 +8,18 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from zz.diffusion.fields import check_choice, check_count, check_number
-from zz.diffusion.guidance import CFG, Guidance
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.noise import KeyedNoise
-from zz.diffusion.samplers.base import Time, Walk
-from zz.diffusion.solvers import DDIM, Solver
-from zz.diffusion.spacing import Own, Spacing
-from zz.diffusion.trajectory import Probe, silent
+from zz.diffusion.probes.step import Probe, no_op
+from zz.diffusion.samplers.walk import Time, Walk
+from zz.diffusion.schedules.base import ModelSchedule, Schedule
+from zz.diffusion.solvers.base import Solver
+from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.validate import check_choice, check_count, check_number
 from zz.models.base import Model, Pipeline
-from zz.sampling import check_guidance, check_kind, listed_prompts, opening
+from zz.models.compatible import check_guidance
+from zz.sampling import check_kind, listed_prompts, opening
 
 
 @torch.no_grad()
@@ -30,12 +33,12 @@ def invert(
     negative_prompt: str | None = None,
     solver: Solver | None = None,
     guidance: Guidance | None = None,
-    schedule: Spacing | None = None,
+    schedule: Schedule | None = None,
     network_time: Time = "t",
     v_at: Time = "t",
     batch_size: int | None = None,
     device: str | None = None,
-    probe: Probe = silent,
+    probe: Probe = no_op,
 ) -> Tensor:
     """Latents (B, C, h, w) at node 0, which `zz.sample(..., initial_latents=...)` starts from on the same nodes.
 
@@ -50,7 +53,7 @@ def invert(
     negative_prompt: for all; None is the model's null condition
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
-    schedule:        a spacing; the model's own by default
+    schedule:        a rule for the nodes; the model's own by default
     network_time:    the time that the network is told: of the noisier node t (Eq. 4), or of the cleaner s
     v_at:            the level at which a v-prediction is read: t, or where the latent lies, s (as diffusers); no
                      other prediction heeds it, a flow's velocity is read where the latent lies
@@ -73,21 +76,21 @@ def invert(
         check_count("batch_size", batch_size, 1)
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
-    check_kind("schedule", schedule, Spacing)
+    check_kind("schedule", schedule, Schedule)
     (guidance or CFG()).check("gamma", gamma)
     check_guidance(guidance or CFG(), model)
     latents = []
     with opening(model, size, texts, device) as pipeline:
         shape = pipeline.shape(size)
         check_guidance(guidance or CFG(), pipeline, [negative_prompt])
-        nodes = (schedule or Own()).bind(pipeline.spacing).sized(size).schedule(pipeline.curve, steps)
+        nodes = (schedule or ModelSchedule()).bind(pipeline.schedule).sized(size).nodes(pipeline.levels, steps)
         for chosen in torch.arange(B).split(batch_size or B):
             cond, uncond = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
             guided = pipeline.bind(guidance or CFG(), cond, uncond)
             walk = Walk(guided, nodes, solver or DDIM(), KeyedNoise(tuple(chosen.tolist()), shape), probe)
             x = pipeline.encode_image(pictures[chosen])
             for i in reversed(range(steps)):
-                x = walk.up(x, i, gamma, network_time, v_at)
+                x = walk.up(x, i, gamma, network_time=network_time, v_at=v_at)
             latents.append(x)
     return torch.cat(latents)
 

@@ -5,14 +5,19 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from zz.cli import terminal
-from zz.cli.config import command, store_of
+from zz.cli.command import command
+from zz.cli.config import store_of
+from zz.cli.terminal.console import console
+from zz.cli.terminal.tables import show_store
+from zz.lab.cell import titles
 
 
 def ls(configs: Sequence[DictConfig]) -> int:
     """List the store's cells; return the exit code."""
     store = store_of(configs[0])
-    terminal.show_store(terminal.console(), list(store.table()), str(store.root))
+    found = list(store.cells())
+    title = titles([one.cell for one in found])
+    show_store(console(), found, [title[one.cell.key] for one in found], str(store.root))
     return 0
 
 

@@ -1,7 +1,6 @@
 """The method for anyone's script: `zz.sample`. It knows no Hydra, no store and no cell."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -9,16 +8,20 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from zz.diffusion.fields import check_choice, check_count
-from zz.diffusion.guidance import CFG, Guidance
-from zz.diffusion.memory import Memory
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.network import Guided
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.samplers import FixedPoint, FreeInit, Sampler, Zigzag
-from zz.diffusion.solvers import DDIM, Solver
-from zz.diffusion.spacing import Own, Spacing
-from zz.diffusion.trajectory import Probe, silent
-from zz.models.adapt import adapted
+from zz.diffusion.probes.step import Probe, no_op
+from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.base import ModelSchedule, Schedule
+from zz.diffusion.solvers.base import Solver
+from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.validate import check_choice, check_count
 from zz.models.base import Model, Pipeline
+from zz.models.compatible import check_guidance, check_pair
+from zz.models.pretrained.borrowed import adapted
 
 
 def sample(
@@ -32,12 +35,12 @@ def sample(
     negative_prompt: str | Sequence[str | None] | None = None,
     solver: Solver | None = None,
     guidance: Guidance | None = None,
-    schedule: Spacing | None = None,
+    schedule: Schedule | None = None,
     initial_latents: Tensor | None = None,
     output: Literal["image", "latent"] = "image",
     batch_size: int | None = None,
     device: str | None = None,
-    probe: Probe = silent,
+    probe: Probe = no_op,
 ) -> list[Any] | Tensor:
     """Sample one picture a prompt, or one clip.
 
@@ -51,7 +54,7 @@ def sample(
     negative_prompt: one for all, or B; None is the model's null condition
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
-    schedule:        a spacing; the model's own by default
+    schedule:        a rule for the nodes; the model's own by default
     initial_latents: (B, C, h, w), of clips (B, C, F, h, w), in place of the starting noise, such as zz.invert gives
     output:          `image` gives B PIL images, of clips B lists of F frames; `latent` a tensor like initial_latents
     batch_size:      how many at once; all by default
@@ -79,7 +82,7 @@ def sample(
     check_kind("sampler", sampler, Sampler)
     check_kind("solver", solver, Solver)
     check_kind("guidance", guidance, Guidance)
-    check_kind("schedule", schedule, Spacing)
+    check_kind("schedule", schedule, Schedule)
     check_pair(sampler or Zigzag(), guidance or CFG(), model)
     check_guidance(guidance or CFG(), model, negatives)
     if isinstance(model, Model):
@@ -102,7 +105,7 @@ def sample(
                 sampler=sampler or Zigzag(),
                 solver=solver or DDIM(),
                 guidance=guidance or CFG(),
-                spacing=schedule or Own(),
+                schedule=schedule or ModelSchedule(),
                 steps=steps or 50,
                 size=pair(size) if size is not None else None,
                 x_T=None if initial_latents is None else initial_latents[part],
@@ -124,17 +127,17 @@ def draw(
     sampler: Sampler,
     solver: Solver,
     guidance: Guidance,
-    spacing: Spacing,
+    schedule: Schedule,
     steps: int,
     size: tuple[int, int] | None,
     x_T: Tensor | None = None,
-    probe: Probe = silent,
-    memory: Memory | None = None,
+    probe: Probe = no_op,
+    around: Callable[[Guided], Guided] | None = None,
 ) -> Tensor:
     """One batch, from noise to latents (B, *shape).
 
     conditions: what `pipeline.encode` gave for the prompts and the negative prompts
-    memory:     shared between batches of the same prompts, seeds and settings that differ in the sampler only
+    around:     wraps what the sampler asks, as a prefix cache does
     """
     check_pair(sampler, guidance, pipeline)
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
@@ -143,11 +146,11 @@ def draw(
     cond, uncond = conditions
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     guided = pipeline.bind(guidance, cond, uncond)
-    nodes = spacing.bind(pipeline.spacing)
+    rule = schedule.bind(pipeline.schedule)
     return sampler.sample(
-        guided if memory is None else memory.of(guided),
+        guided if around is None else around(guided),
         start.to(pipeline.device),
-        (nodes if size is None else nodes.sized(size)).schedule(pipeline.curve, steps),
+        (rule if size is None else rule.sized(size)).nodes(pipeline.levels, steps),
         solver,
         KeyedNoise(tuple(seeds), tuple(shape)),
         probe,
@@ -175,7 +178,7 @@ _EXAMPLES = {
     "sampler": "zz.Zigzag(gamma1=5.5)",
     "solver": "zz.DDIM()",
     "guidance": "zz.CFG()",
-    "schedule": "zz.diffusion.spacing.Timesteps('trailing', 0)",
+    "schedule": "zz.diffusion.schedules.timesteps.Timesteps('trailing', 0)",
     "initial_latents": "a torch tensor (B, C, h, w)",
 }
 
@@ -199,46 +202,6 @@ def _listed(seeds: Any) -> list[Any]:
         return [int(n) if hasattr(n, "__index__") else n for n in seeds]  # numpy's and torch's integers too
     except TypeError:
         raise ValueError(f"seeds={seeds!r} must be a list of whole numbers, one a prompt") from None
-
-
-def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
-    """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
-    check_guidance(guidance, model)
-    if isinstance(sampler, FreeInit):
-        sampler = sampler.inner
-    for name, value in vars(sampler).items():
-        if name.startswith("gamma") and isinstance(value, int | float):
-            guidance.check(name, value)
-    if sampler.linear and not guidance.linear:
-        name = re.sub("(?<=[a-z])(?=[A-Z])", "_", type(sampler).__name__).lower()
-        raise ValueError(f"sampler={name} needs a guidance that is linear in gamma: guidance=cfg, rescale 0")
-    if isinstance(sampler, FixedPoint) and sampler.iterations and sampler.gamma2 != 0 and not guidance.on_line:
-        raise ValueError(
-            f"sampler=fixed_point settles one eps, but guidance={type(guidance).__name__} moves up with two of them at "
-            f"gamma2={sampler.gamma2}; choose gamma2=0, or sampler=zigzag"
-        )
-
-
-def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:
-    """Raise ValueError where a model's network has not what a guidance needs, or a negative prompt is lost on it.
-
-    model: open or not
-    """
-    ours = isinstance(model, Model | Pipeline)
-    what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"
-    if guidance.taps and ours and not model.tappable:
-        raise ValueError(
-            f"guidance={type(guidance).__name__} reaches into a U-Net's self-attention, which {what} has not; "
-            "choose cfg, cfgpp, or a model of Stable Diffusion"
-        )
-    if guidance.embedded and ours and not model.embeds_guidance:
-        raise ValueError(
-            f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
-            "choose cfg, or a model like FLUX.1-dev"
-        )
-    own = model.negative_prompts if isinstance(model, Model) else ()
-    if guidance.embedded and any(negative is not None for negative in (*negative_prompts, *own)):
-        raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
 
 
 def pair(size: Any) -> tuple[int, int]:

@@ -5,19 +5,23 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from zz.cli import terminal
-from zz.cli.config import Refusal, command
-from zz.run import finish, request
+from zz.cli.command import command
+from zz.cli.conf import Refusal
+from zz.cli.finish import finish
+from zz.cli.request import put, request
+from zz.cli.terminal.console import console
+from zz.cli.terminal.plan import show_plan
 
 
 def score(configs: Sequence[DictConfig]) -> int:
     """Score what is there of the cells that `zz.run` would make with the same words; return the exit code."""
-    out = terminal.console()
+    out = console()
     asked = request(configs)
-    asked.store.check_writable()
     if not asked.plan.there:
         raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")
-    terminal.show_plan(out, asked.plan, "not made yet, and left so")
+    asked.store.check_writable()
+    put(asked)
+    show_plan(out, asked.plan, "not made yet, and left so")
     return finish(out, asked, 0)
 
 

@@ -2,19 +2,21 @@
 
 import pytest
 
-from zz.diffusion.samplers import GuidanceMatched, Standard, Zigzag
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
 from zz.lab.stats import winning
 from zz.models.mixture import Mixture
 from zz.sampling import sample
-from zz.scorers.atypicality import Atypicality
-from zz.scorers.log_odds import LogOdds
+from zz.scorers.mixture.atypicality import Atypicality
+from zz.scorers.mixture.log_odds import LogOdds
 
 
 @pytest.fixture(scope="module")
 def scored():
-    from zz.data.scenes import ScenePrompts
+    from zz.data.mixture import ScenePrompts
 
-    texts = [prompt.text for prompt in ScenePrompts().prompts]
+    prompts = ScenePrompts().prompts
     samplers = {
         "standard": Standard(2.0),
         "zigzag": Zigzag(2.0, 0.0),
@@ -25,10 +27,10 @@ def scored():
     out = {}
     with LogOdds().open() as log_odds, Atypicality().open() as atypicality:
         for name, sampler in samplers.items():
-            images = sample(Mixture(), texts, sampler=sampler)
+            images = sample(Mixture(), [prompt.text for prompt in prompts], sampler=sampler)
             out[name] = {
-                "alignment": dict(enumerate(log_odds(images, texts))),
-                "atypicality": dict(enumerate(atypicality(images, texts))),
+                "alignment": dict(enumerate(log_odds(images, prompts))),
+                "atypicality": dict(enumerate(atypicality(images, prompts))),
             }
     return out
 

@@ -3,12 +3,15 @@
 import pytest
 
 from zz.data.shapes_prompts import Shapes
-from zz.diffusion.samplers import GuidanceMatched, Standard, Zigzag
-from zz.diffusion.spacing import Own, Uniform
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.base import ModelSchedule
+from zz.diffusion.schedules.uniform import UniformInTime
 from zz.lab.stats import winning
 from zz.models.shapes import shapes
 from zz.sampling import sample
-from zz.scorers.shapes import ShapesAlignment, ShapesCorrect
+from zz.scorers.shapes.scorers import ShapesAlignment, ShapesCorrect
 
 pytest.importorskip("diffusers")
 pytestmark = [pytest.mark.ci, pytest.mark.timeout(900)]
@@ -16,7 +19,8 @@ pytestmark = [pytest.mark.ci, pytest.mark.timeout(900)]
 
 def scored(arms, n):
     """Arm -> score -> prompt -> value, on the first n prompts."""
-    texts = [prompt.text for prompt in Shapes().prompts[:n]]
+    prompts = Shapes().prompts[:n]
+    texts = [prompt.text for prompt in prompts]
     found = {}
     with shapes().open() as pipeline, ShapesAlignment().open() as alignment, ShapesCorrect().open() as correct:
         for name, (sampler, steps, schedule) in arms.items():
@@ -24,8 +28,8 @@ def scored(arms, n):
                 pipeline, texts, sampler=sampler, steps=steps, schedule=schedule, size=(32, 32), batch_size=32
             )
             found[name] = {
-                "alignment": dict(enumerate(alignment(images, texts))),
-                "correct": dict(enumerate(correct(images, texts))),
+                "alignment": dict(enumerate(alignment(images, prompts))),
+                "correct": dict(enumerate(correct(images, prompts))),
             }
     return found
 
@@ -37,7 +41,7 @@ def few():
         "zigzag": (Zigzag(4.0, 0.0), 4, None),
         "no gap": (Zigzag(4.0, 4.0), 4, None),
         "matched": (GuidanceMatched(4.0, 0.0), 4, None),
-        "more steps": (Standard(4.0), 10, Uniform(Own(), 4)),  # as many predictions as zigzag
+        "more steps": (Standard(4.0), 10, UniformInTime(ModelSchedule(), 4)),  # as many predictions as zigzag
     }
     return scored(arms, 553)
 

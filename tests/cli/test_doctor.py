@@ -15,7 +15,7 @@ from huggingface_hub import constants
 
 import zz.doctor
 from tests.parity import tiny
-from zz.models import hub
+from zz.models.hub import location as hub
 
 COMMIT, REPO = "0123456789abcdef0123456789abcdef01234567", "makers/model"
 SD = ["model=sd", "size=16"]
@@ -247,7 +247,7 @@ def test_offloading_needs_accelerate(doctor, folder, monkeypatch):
             raise PackageNotFoundError
         return "1"
 
-    monkeypatch.setattr("zz.models.health.version", version)
+    monkeypatch.setattr("zz.models.doctor.version", version)
     line = [*SD, f"model.pretrained={folder}"]
     assert doctor(*line)[1]["packages"] == "ok"
     code, states, out, _ = doctor(*line, "model.savings.offload=true")
@@ -275,7 +275,7 @@ def test_a_lora(doctor, folder, tmp_path, monkeypatch):
             raise PackageNotFoundError
         return "1"
 
-    monkeypatch.setattr("zz.models.health.version", version)
+    monkeypatch.setattr("zz.models.doctor.version", version)
     assert doctor(*line)[1]["packages"] == "ok"
     code, states, out, _ = doctor(*line, f"model.lora={lora}")
     assert states["packages"] == "missing" and "pip install peft" in out
@@ -326,7 +326,7 @@ def test_gpus_are_named_with_what_is_free(doctor, monkeypatch):
 
 def test_a_gpu_that_torch_does_not_see(doctor, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr("zz.lab.health.shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("zz.lab.machine.shutil.which", lambda name: f"/bin/{name}")
     code, states, out, _ = doctor()
     assert code == 0 and states["devices"] == "unknown" and "nvidia-smi is here, but torch" in out
     assert doctor("runner.devices=cpu")[1]["devices"] == "ok"
@@ -343,7 +343,7 @@ def test_a_transformer(doctor, tmp_path, option, monkeypatch):
     assert f"prediction_type={'v_prediction' if option == 'hunyuan_dit_12' else 'flow_prediction'}, 64x64" in out
     (tmp_path / "it" / "tokenizer_2" / "tokenizer.json").unlink()
     (tmp_path / "it" / "tokenizer_2" / "spiece.model").write_bytes(b"")
-    monkeypatch.setattr("zz.models.health.version", lambda name: version_or_none(name))
+    monkeypatch.setattr("zz.models.doctor.version", lambda name: version_or_none(name))
     code, states, out, _ = doctor(*line)
     assert code == 1 and states["packages"] == "missing" and "pip install sentencepiece protobuf" in out
     if option == "sd3":

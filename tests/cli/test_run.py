@@ -19,9 +19,9 @@ import zz.plan
 import zz.run
 import zz.score
 from zz.cli.config import resolved
-from zz.cli.terminal import number
+from zz.cli.terminal.console import number
 from zz.lab.stats import Interval
-from zz.lab.store import Store
+from zz.lab.store.store import Store
 
 FAST = ["steps=4", "limit=3", "lambda=null"]
 
@@ -43,6 +43,10 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
     return run
 
 
+def names(store, cell):
+    return sorted(store.names(cell))
+
+
 def test_the_users_own_line(cli, store_path):
     """On the model that comes with zz."""
     code, out, _ = cli(
@@ -50,13 +54,13 @@ def test_the_users_own_line(cli, store_path):
     )
     assert code == 0
     assert "1 cell asked for; 2 images to make" in out
-    assert "296 guided predictions, 494 network rows" in out  # 2 * (50 + 98), 2 * (2 * 99 + 49)
-    (row,) = Store(store_path).table()
+    assert "296 guided predictions, 494 network evaluations" in out  # 2 * (50 + 98), 2 * (2 * 99 + 49)
+    (row,) = Store(store_path).cells()
     assert row.cell.ledger["sampler"]["lambda_"] == 49 and row.images == 2
     (record,) = (Store(store_path).folder(row.cell) / "runs").glob("*.json")
     said = json.loads(record.read_text())
     assert said["source"]["pretrained"].endswith("shapes") and said["source"]["commit"] is None  # no hub's commit
-    assert (said["predictions_per_image"], said["rows_per_image"]) == (148, 247)
+    assert (said["predictions_per_image"], said["evals_per_image"]) == (148, 247)
 
 
 @pytest.mark.slow
@@ -65,7 +69,7 @@ def test_nine_cells_are_seven_and_the_second_time_none(cli, store_path):
     code, out, _ = cli(*line)
     assert code == 0
     assert "9 cells asked for, 7 distinct" in out and "7 images to make, 0 there already" in out
-    assert len(list(Store(store_path).table())) == 7
+    assert len(list(Store(store_path).cells())) == 7
     before = {p: p.stat().st_mtime_ns for p in store_path.rglob("*.png") if "cells" in p.parts}
     code, out, _ = cli(*line)
     assert code == 0 and "0 images to make, 7 there already" in out
@@ -75,10 +79,10 @@ def test_nine_cells_are_seven_and_the_second_time_none(cli, store_path):
 def test_controls_bring_winning_rates_and_a_sheet(cli):
     code, out, _ = cli("steps=6", "limit=4", "controls=true")
     assert code == 0
-    assert "lambda=5 T=6: log_odds, paired" in out and "lambda=5 T=6: atypicality, paired" in out
+    assert "paired with the controls" in out and "lambda=5 T=6: in log_odds it is " in out
     assert "1 cell asked for, 4 controls beside them; 20 images to make" in out
-    for control in ("standard", "guidance_matched", "compute_matched (predictions)", "compute_matched (rows)"):
-        lines = [row for row in out.splitlines() if row.strip().startswith(f"{control}, T=")]
+    for control in ("standard", "guidance_matched", "compute_matched_predictions", "compute_matched_evals"):
+        lines = [row for row in out.splitlines() if row.strip().startswith(f"{control} (") and "/" in row]
         assert len(lines) == 2
         for line in lines:
             win, tie, loss = map(int, re.search(r"(\d+)/(\d+)/(\d+)", line).groups())
@@ -91,17 +95,18 @@ def test_controls_bring_winning_rates_and_a_sheet(cli):
 def test_baselines_in_the_store_are_compared_with_unasked(cli):
     cli("sampler=standard", *FAST)
     code, out, _ = cli(*FAST)
-    assert code == 0 and "standard, T=4" in out and "guidance_matched" not in out
+    assert code == 0 and "standard (4)" in out and "guidance_matched" not in out
 
 
 def test_a_broken_picture_is_made_again_and_said(cli, store_path):
     cli(*FAST)
     store = Store(store_path)
-    (row,) = store.table()
-    path = store.image_path(row.cell, 1)
+    (row,) = store.cells()
+    path = store.image_path(row.cell, names(store, row.cell)[1])
     whole = path.read_bytes()
     path.write_bytes(whole[:30])
-    code, out, _ = cli(*FAST)
+    assert "0 images to make" in cli(*FAST)[1], "it was looked at once, and its name is enough"
+    code, out, _ = cli(*FAST, "runner.verify=true")
     assert code == 0 and f"not a whole picture, made again: {path}" in out and "1 images to make" in out
     assert path.read_bytes() == whole
 
@@ -109,13 +114,13 @@ def test_a_broken_picture_is_made_again_and_said(cli, store_path):
 def test_a_picture_that_goes_bad_after_its_ends_is_reported(cli, store_path):
     cli(*FAST, "scorers=[]")
     store = Store(store_path)
-    (row,) = store.table()
-    path = store.image_path(row.cell, 1)
+    (row,) = store.cells()
+    path = store.image_path(row.cell, names(store, row.cell)[1])
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 0xFF
     path.write_bytes(bytes(data))
     code, out, _ = cli(*FAST)
-    assert code == 1 and "000001.png cannot be read as a picture" in out and "remove it and run again" in out
+    assert code == 1 and f"{path} cannot be read as a picture" in out and "remove it and run again" in out
     path.unlink()
     assert cli(*FAST)[0] == 0
 
@@ -149,8 +154,8 @@ BAD = {
     "negative_prompt=[red]": "negative_prompt=['red'] must be text",
     "model.batch_size=0 limit=5": "model.batch_size=0 must be a whole number of at least 1",
     "model.std=abc": "model.std='abc' must be a finite number",
-    "model.curve.N=1": "model.curve.N=1 must be a whole number of at least 2",
-    "logger=jsonl logger.path=/nowhere/x": "logger.path=/nowhere/x cannot be written",
+    "model.levels.N=1": "model.levels.N=1 must be a whole number of at least 2",
+    "logger=[jsonl] logger.jsonl.path=/nowhere/x": "logger.jsonl.path=/nowhere/x cannot be written",
     "schedule=leading schedule.offset=abc": "schedule.offset='abc' must be a whole number",
     "schedule=log_uniform schedule.r_max=-1": "schedule.r_max=-1 must be at least 0.03",
     "dataset.repeats=abc": "dataset.repeats='abc' must be a whole number",
@@ -175,12 +180,12 @@ BAD = {
     "schedule=explicit": "schedule.times is not set; set it with schedule.times=",
     "solver.eta=2 solver=euler_ancestral": "solver.eta=2 lies outside 0..1",
     "guidance.rescale=2": "guidance.rescale=2 lies outside 0..1",
-    "guidance.rescale=0.5 sampler=guidance_matched": "needs a guidance that is linear in gamma",
+    "guidance.rescale=0.5 sampler=guidance_matched": "needs a guidance that is affine in gamma",
     "runner.devices=0": "runner.devices=0 is not known; known are auto, cpu, a whole number of at least 1",
     "runner.batch_size=huge": "runner.batch_size='huge' is not known",
     "runner.precision=64": "runner.precision=64 is not known; known are 32, 16, bf16",
     "runner.precision=16": "the exact model is exact in 32 only",
-    "model._target_=os.system": "_target_=os.system: only zz.* is instantiated here",
+    "model._target_=os.system": "_target_=os.system: only zz.* is instantiated",
     "store=/dev/null/here": "choose another with store=PATH",
     "gamma2=[": "'gamma2=[' is not understood",
     "dataset=text dataset.path=/nowhere.txt": "dataset.path=/nowhere.txt cannot be read",
@@ -267,14 +272,23 @@ def test_every_sampler_and_solver_runs(cli):
 def test_a_size_may_be_a_pair(cli, store_path):
     assert cli(*FAST, "size=[24,40]")[0] == 0
     store = Store(store_path)
-    (row,) = store.table()
-    assert store.image(row.cell, 0).size == (40, 24)
+    (row,) = store.cells()
+    assert store.image(row.cell, names(store, row.cell)[0]).size == (40, 24)
 
 
 def test_events_are_told(cli, tmp_path):
-    assert cli(*FAST, "logger=jsonl", "logger.path=events.jsonl")[0] == 0
+    assert cli(*FAST, "logger=[jsonl]", "logger.jsonl.path=events.jsonl")[0] == 0
     events = (tmp_path / "events.jsonl").read_text().splitlines()
-    assert [re.search(r'"event": "(\w+)"', line)[1] for line in events] == ["start", "slot", "end"]
+    assert [re.search(r'"event": "(\w+)"', line)[1] for line in events] == [
+        "start",
+        "config",
+        "slot",
+        "scored",
+        "scored",
+        "result",
+        "sheet",
+        "end",
+    ]
 
 
 def zz_run(*args, **options):
@@ -291,14 +305,14 @@ def zz_run(*args, **options):
 def test_ctrl_c_is_one_clean_line_and_the_run_goes_on_from_there(store_path, tmp_path):
     args = [f"store={store_path}", "steps=200", "runner.batch_size=1"]
     process = zz_run(*args, cwd=tmp_path, env=os.environ | {"TMPDIR": str(tmp_path)})
-    while not list(store_path.glob("cells/*/images/*/*.png")):
+    while not list(store_path.glob("cells/*/images/*.png")):
         time.sleep(0.02)
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err == "stopped; what is made is kept, the same command goes on from there\n"
-    made = len(list(store_path.glob("cells/*/images/*/*.png")))
+    made = len(list(store_path.glob("cells/*/images/*.png")))
     assert 0 < made < 56
     process = zz_run(*args, f"limit={made + 1}", cwd=tmp_path)
     out, _ = process.communicate(timeout=120)
@@ -321,7 +335,7 @@ def test_another_launcher_makes_the_cells_and_tells_of_a_refusal(store_path, tmp
     process = zz_run(*args, "gamma2=0,1", "lambda=3", cwd=tmp_path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
-    assert len(list(Store(store_path).table())) == 2
+    assert len(list(Store(store_path).cells())) == 2
     process = zz_run(*args, "gamma2=0", "lambda=90", cwd=tmp_path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 2 and "error: lambda=90 is too many" in err
@@ -332,14 +346,14 @@ def test_another_launcher_makes_the_cells_and_tells_of_a_refusal(store_path, tmp
 def test_sigterm_finishes_the_slot_and_the_run_goes_on_from_there(store_path, tmp_path, devices):
     args = [f"store={store_path}", "steps=150", "runner.batch_size=4", f"runner.devices={devices}"]
     process = zz_run(*args, cwd=tmp_path)
-    while not list(store_path.glob("cells/*/images/*/*.png")):
+    while not list(store_path.glob("cells/*/images/*.png")):
         time.sleep(0.02)
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, out + err
     assert "terminated; what is made is kept" in out and err == ""
-    made = len(list(store_path.glob("cells/*/images/*/*.png")))
+    made = len(list(store_path.glob("cells/*/images/*.png")))
     assert 0 < made < 56 and made % 4 == 0
     process = zz_run(*args, cwd=tmp_path)
     out, _ = process.communicate(timeout=120)
@@ -361,7 +375,7 @@ def test_score_adds_numbers_and_no_pictures(cli, store_path):
     before = {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts}
     code, out, _ = cli("steps=4", "limit=5", "scorers=[log_odds]", command=zz.score)
     assert code == 0 and "2 images not made yet, and left so, 3 there already" in out
-    (row,) = Store(store_path).table()
+    (row,) = Store(store_path).cells()
     assert list(row.scores.values()) == [3]
     assert {p: p.read_bytes() for p in store_path.rglob("*.png") if "cells" in p.parts} == before
 
@@ -369,15 +383,15 @@ def test_score_adds_numbers_and_no_pictures(cli, store_path):
 def test_no_table_stands_on_a_part_unless_asked(cli, store_path):
     cli(*FAST)
     store = Store(store_path)
-    (row,) = store.table()
-    store.image_path(row.cell, 1).unlink()
+    (row,) = store.cells()
+    store.image_path(row.cell, names(store, row.cell)[1]).unlink()
     code, out, _ = cli(*FAST, command=zz.score)
     assert code == 0 and "2 of 3 images: not printed unless allow_partial=true" in out and "mean and 95 %" not in out
     code, out, _ = cli(*FAST, "allow_partial=true", command=zz.score)
     assert code == 0 and "2 of 3 images" in out and "mean and 95 %" in out
     cli(*FAST[:1], "limit=2", "sampler=standard")
-    assert "standard, T=4" not in cli(*FAST)[1], "a control that lacks prompts is none"
-    assert "standard, T=4" in cli(*FAST, "allow_partial=true")[1]
+    assert "standard (4)" not in cli(*FAST)[1], "a control that lacks prompts is none"
+    assert "standard (4)" in cli(*FAST, "allow_partial=true")[1]
 
 
 @pytest.mark.slow
@@ -387,10 +401,10 @@ def test_two_processes_on_one_cell_both_finish(store_path, tmp_path):
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     store = Store(store_path)
-    (row,) = store.table()
+    (row,) = store.cells()
     assert row.images == row.prompts and row.scores.popitem()[1] == row.prompts
-    for i in range(row.prompts):
-        store.image(row.cell, i)
+    for name in names(store, row.cell):
+        store.image(row.cell, name)
 
 
 @pytest.mark.skipif(not shutil.which("unshare") or os.geteuid() != 0, reason="needs root and unshare")
@@ -426,7 +440,7 @@ def test_a_budget_becomes_steps_and_lambda(cli, store_path):
     """The cell knows the resolved numbers only: it is the one that they make when written out."""
     code, out, err = cli("budget.nfe=8", "budget.rule=paper", "sampler=standard,zigzag", "limit=3", "-m", "scorers=[]")
     assert code == 0, err
-    ledgers = [row.cell.ledger for row in Store(store_path).table()]
+    ledgers = [row.cell.ledger for row in Store(store_path).cells()]
     assert sorted((c["steps"], c["sampler"].get("lambda_")) for c in ledgers) == [(4, 2), (8, None)]
     code, out, err = cli("sampler=zigzag", "steps=4", "lambda=2", "limit=3", "scorers=[]")
     assert code == 0 and "0 images to make, 3 there already" in out
@@ -440,9 +454,9 @@ def test_a_weaker_network_by_prompt_and_by_weights(cli, store_path):
         code, out, err = cli(*line, *words)
         assert code == 0, err
         assert "2 images to make" in out
-    models = [row.cell.ledger["model"] for row in Store(store_path).table()]
-    assert sorted(m["is"] for m in models) == ["Mixture", "Networks", "Networks"]
-    weak = [m["weak"] for m in models if m["is"] == "Networks"]
+    models = [row.cell.ledger["model"] for row in Store(store_path).cells()]
+    assert sorted(m["is"] for m in models) == ["Mixture", "PerLeg", "PerLeg"]
+    weak = [m["weak"] for m in models if m["is"] == "PerLeg"]
     assert [w["prompt"] for w in weak if "prompt" in w] == ["a circle"]
     assert [w["model"]["std"] for w in weak if "model" in w] == [0.2]
     code, out, err = cli(*line, "+weak.model.colour=red")

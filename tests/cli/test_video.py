@@ -10,10 +10,11 @@ import time
 import pytest
 from PIL import Image
 
-import zz.lab.clips
+import zz.lab.video
 import zz.run
 from tests.parity import tiny
-from zz.lab.store import Store
+from zz.data.base import picture_name
+from zz.lab.store.store import Store
 
 PROMPTS, F = ["a red star", "a blue ring", "a star", "a ring"], 3
 
@@ -56,12 +57,14 @@ def test_killed_and_resumed_it_makes_the_same_files(run, line, tmp_path):
     code, out, err = run(whole)
     assert code == 0, err
     assert "4 images to make" in out and "videos: " in out and "contact sheet: " in out
-    (row,) = Store(whole).table()
+    (row,) = Store(whole).cells()
     assert row.images == len(PROMPTS) and row.predictions == 2 * (6 + 2 * 5)
     assert row.cell.ledger["model"]["frames"] == F
-    assert Store(whole).image(row.cell, 0).size == (F * 32, 16)
+    assert Store(whole).image(row.cell, picture_name(PROMPTS[0], 0)).size == (F * 32, 16)
     names = sorted(p.rpartition("/")[2] for p in files(whole))
-    assert names == [f"{i:06d}.{kind}" for i in range(len(PROMPTS)) for kind in ("mp4", "png")]
+    assert names == sorted(
+        f"{picture_name(text, i)}.{kind}" for i, text in enumerate(PROMPTS) for kind in ("mp4", "png")
+    )
 
     process = subprocess.Popen(
         [sys.executable, "-m", "zz.run", f"store={cut}", *line],
@@ -79,16 +82,16 @@ def test_killed_and_resumed_it_makes_the_same_files(run, line, tmp_path):
     assert code == 0 and f"{len(PROMPTS) - sum(p.endswith('.png') for p in before)} images to make" in out
     assert files(cut) == files(whole)
 
-    video = next(cut.glob("cells/*/videos/*/*/000001.mp4"))
+    video = next(cut.glob("cells/*/videos/*/000001-*.mp4"))
     video.unlink()
     code, out, _ = run(cut)
     assert code == 0 and "0 images to make" in out and files(cut) == files(whole), "a video costs no sampling"
-    with Image.open(next(cut.glob("cells/*/images/000/000001.png"))) as strip:
+    with Image.open(next(cut.glob("cells/*/images/000001-*.png"))) as strip:
         assert strip.text["prompt"] == PROMPTS[1]
 
 
 def test_without_pyav_nothing_runs(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(zz.lab.clips, "find_spec", lambda name: None)
+    monkeypatch.setattr(zz.lab.video, "find_spec", lambda name: None)
     code, _, err = run(tmp_path / "store")
     assert code == 2 and "model=animatediff makes clips, and their videos are written by PyAV" in err
     assert not (tmp_path / "store").exists()

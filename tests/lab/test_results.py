@@ -1,62 +1,126 @@
 """Titles, rows and tables: what a person reads."""
 
 import io
+from dataclasses import replace
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 from rich.console import Console
 
-from tests.store.test_cell import job
-from zz.cli import terminal
-from zz.diffusion.samplers import Standard, Zigzag
-from zz.diffusion.solvers import EulerAncestral
+from tests.make import job, kept, scored
+from zz.cli.terminal.plan import show_jobs
+from zz.cli.terminal.tables import show_by, show_cells, show_comparisons, show_verdicts
+from zz.data.base import Prompt, PromptList
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral
 from zz.lab.cell import titles
-from zz.lab.planner import merged, plan
-from zz.lab.results import cell_rows, columns, comparison_rows
-from zz.lab.scoring import identity, score, unscored
-from zz.lab.sheet import contact_sheet
-from zz.lab.store import Store
+from zz.lab.plan import plan
+from zz.lab.results import Results
+from zz.lab.scoring.names import identity, score_name
+from zz.lab.sheet import RIGHT, WRONG, contact_sheet
+from zz.lab.stats import mean
+from zz.lab.store.manifest import Manifest, merged
+from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
-from zz.scorers.atypicality import Atypicality
-from zz.scorers.log_odds import LogOdds
+from zz.scorers.mixture.atypicality import Atypicality
+from zz.scorers.mixture.log_odds import LogOdds
 
 SCORERS = (LogOdds(), Atypicality())
 
 
+TEXTS = ("a red circle", "a blue star", "a yellow star", "a red star", "a yellow star", "a red star")
+METAS = ({"tag": "a"}, {"tag": "b"}, {"tag": "a"}, {"tag": "b"}, {"tag": "a"}, {})
+LIST = PromptList("inline", tuple(Prompt(t, m, i) for i, (t, m) in enumerate(zip(TEXTS, METAS, strict=True))))
+
+
+def put(store, one, scorer, values):
+    """Scores by entry."""
+    found = {score_name(scorer, p): values[p.entry] for p in one.pictures if p.entry < len(values)}
+    store.put_scores(one.cell, identity(scorer), {}, found)
+
+
 @pytest.fixture
 def filled(store_path):
-    """A zigzag and its standard sampling, four pictures each by hand, with scores of five."""
+    """A zigzag and its standard sampling: of six prompts four are asked for, and five are made and scored."""
     store = Store(store_path)
-    prompts = ("a red circle", "a blue star", "a green square [bold]", "a yellow star", "a red star")
-    ours = job(sampler=Zigzag(2.0, 0.0), prompts=prompts[:2] + prompts[3:] * 2, wanted=4, scorers=SCORERS)
+    ours = job(LIST, sampler=Zigzag(2.0, 0.0), limit=4)
     theirs = ours.controls()["standard"]
     for one, bright in ((ours, 200), (theirs, 100)):
-        store.begin(one.cell, 6, 4, {"model": "m", "dataset": "d"})
-        for i in range(5):
-            store.put_image(one.cell, i, Image.new("RGB", (32, 32), (bright, i, i)), one.prompts[i], i)
+        more = replace(one, limit=5)
+        for i, picture in enumerate(more.pictures):
+            image = Image.new("RGB", (32, 32), (bright, i, i))
+            store.put_image(one.cell, picture.name, image, picture.prompt.text, picture.seed)
         for scorer in SCORERS:
-            store.put_scores(one.cell, identity(scorer), {}, {i: bright + i for i in range(5)})
-    return store, ours, theirs
+            put(store, more, scorer, [bright + i for i in range(5)])
+    found = kept(store, ours, theirs, scorers=SCORERS, control_of={theirs.id: (ours.id, "standard")})
+    return Results(store, found), ours, theirs
 
 
 def test_rows_keep_to_the_prompts_asked_for(filled):
-    store, ours, theirs = filled
-    first, second = cell_rows([ours, theirs], store)
-    assert (first.images, first.means["log_odds"].value) == (4, 201.5)
-    assert second.means["atypicality"].value == 101.5
-    rows = comparison_rows([ours, theirs], store)
-    assert [(r.control, r.scorer) for r in rows] == [("standard", "log_odds"), ("standard", "atypicality")]
-    assert [(r.winning.n, r.winning.win, r.winning.loss) for r in rows] == [(4, 4, 0), (4, 0, 4)]
+    results, _, _ = filled
+    first, second = results.manifest.rows
+    assert (results.there(first), results.mean(first, "log_odds").value) == (4, 201.5)
+    assert results.scores(first, "log_odds") == {i: 200.0 + i for i in range(4)}
+    assert results.mean(second, "atypicality").value == 101.5
+    found = results.comparisons()
+    assert [(c.row, c.role, c.against, c.score) for c in found] == [
+        (first, "standard", second, "log_odds"),
+        (first, "standard", second, "atypicality"),
+    ]
+    assert [(c.winning.n, c.winning.win, c.winning.loss) for c in found] == [(4, 4, 0), (4, 0, 4)]
+
+
+def test_a_part_of_the_prompts_by_their_meta(filled):
+    results, _, _ = filled
+    first, second = results.manifest.rows
+    where = lambda prompt: prompt.meta.get("tag") == "b"  # noqa: E731
+    assert results.scores(first, "log_odds", where) == {1: 201.0, 3: 203.0}
+    assert results.mean(first, "log_odds", where).value == 202
+    assert results.compare(first, second, "log_odds", where).n == 2
+    out = Console(file=io.StringIO(), width=200)
+    show_by(out, results, "tag")
+    text = out.file.getvalue()
+    assert "log_odds by tag" in text and all(
+        found in text for found in ("201 [188, 214]", "202 [189, 215]", "101 [88, 114]")
+    )
+    with pytest.raises(ValueError, match="by=colour is in no prompt's meta; there are tag"):
+        show_by(out, results, "colour")
+
+
+def test_the_pictures_of_an_entry_are_averaged_first(store_path):
+    """Three entries with two pictures each; of the last one a picture has no score, and so it has none."""
+    store = Store(store_path)
+    one = job(PromptList("inline", LIST.entries[:3], repeats=2))
+    values = dict(zip([p.name for p in one.pictures], (1.0, 2.0, 3.0, 5.0, 8.0, None), strict=True))
+    store.put_scores(one.cell, identity(LogOdds()), {}, {n: v for n, v in values.items() if v is not None})
+    results = Results(store, kept(store, one, scorers=(LogOdds(),)))
+    (row,) = results.manifest.rows
+    assert results.scores(row, "log_odds") == {0: 3.0, 1: 5.0}
+    found = results.mean(row, "log_odds")
+    assert found == mean([3.0, 5.0]), "the unit is the entry, not the picture"
+
+
+def test_a_control_that_lacks_scores_is_compared_only_where_that_is_allowed(filled):
+    results, ours, theirs = filled
+    scorer = LogOdds(std=0.3)
+    put(results.store, ours, scorer, [5.0, 5.0, 5.0, 5.0])
+    put(results.store, theirs, scorer, [1.0, 1.0, 9.0])
+    found = kept(results.store, ours, theirs, scorers=(scorer,), control_of={theirs.id: (ours.id, "standard")})
+    again = Results(results.store, found)
+    assert again.comparisons() == []
+    (one,) = again.comparisons(partial=True)
+    assert (one.winning.n, one.winning.win, one.winning.loss) == (3, 2, 1)
 
 
 @pytest.mark.parametrize("width", [80, 120, 200])
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
 def test_a_terminal_of_any_width_shows_the_numbers(filled, width, encoding):
-    store, ours, theirs = filled
+    results, _, _ = filled
     raw = io.BytesIO()
     out = Console(file=io.TextIOWrapper(raw, encoding=encoding), width=width, highlight=False)
-    terminal.show_cells(out, cell_rows([ours, theirs], store))
-    terminal.show_comparisons(out, comparison_rows([ours], store))
+    show_cells(out, results)
+    show_comparisons(out, results)
     out.file.flush()
     text = raw.getvalue().decode(encoding)
     for found in ("201.5", "101.5", "[199.4, 203.6]", "4/0/0", "0/0/4", "100 % [51, 100]", "standard"):
@@ -64,44 +128,61 @@ def test_a_terminal_of_any_width_shows_the_numbers(filled, width, encoding):
     assert max(len(line) for line in text.splitlines()) <= width
 
 
-def test_markup_in_a_prompt_is_text(store_path, filled):
-    store, _, _ = filled
-    odd = job(negative_prompt="red", sampler=Standard(2.0), scorers=SCORERS)
-    object.__setattr__(odd, "negative_prompt", "[/red] [bold]")
+def test_a_sentence_for_each_row(filled):
+    results, _, _ = filled
+    out = Console(file=io.StringIO(), width=400)
+    show_verdicts(out, results)
+    (said,) = out.file.getvalue().splitlines()
+    assert "in log_odds it is ahead of standard by 100.00 [100.00, 100.00]." in said
+
+
+def test_markup_in_a_prompt_is_text(store_path):
+    odd = job(sampler=Standard(2.0))
+    object.__setattr__(odd.recipe, "negative_prompt", "[/red] [bold]")
+    store = Store(store_path)
+    results = Results(store, kept(store, odd, scorers=SCORERS))
     out = Console(file=io.StringIO(), width=200)
-    terminal.show_cells(out, cell_rows([odd], store))
-    terminal.show_jobs(out, plan([odd], 1, store))
+    show_cells(out, results)
+    show_jobs(out, plan([odd], 1, store), results.manifest)
     assert out.file.getvalue().count("[/red] [bold]") == 2
 
 
 def test_titles_tell_cells_apart_by_whatever_varies():
-    cells = [job().cell, job(size=(32, 48)).cell, job(model=Mixture(std=0.2)).cell, job(seed=3).cell]
+    cells = [job().cell, job(size=(32, 48)).cell, job(model=Mixture(std=0.2)).cell, job(steps=7).cell]
     found = list(titles(cells).values())
     assert len(set(found)) == 4
-    assert "size=32x48" in found[1] and "model.std=0.2" in found[2] and "seed=3" in found[3]
+    assert "size=32x48" in found[1] and "model.std=0.2" in found[2] and "T=7" in found[3]
     assert "size" not in titles([job().cell])[job().cell.key]
     assert "EulerAncestral" in job(solver=EulerAncestral()).cell.title
 
 
-def test_the_sheet_has_a_column_a_cell_and_standard_comes_first(filled):
-    store, ours, theirs = filled
-    shown = columns([ours], store)
-    assert [one.cell for _, one in shown] == [theirs.cell, ours.cell]
-    with Image.open(contact_sheet(shown, store)) as sheet:
-        pixels = {sheet.getpixel((x, 120))[0] for x in range(sheet.width)}
-    assert {100, 200} <= pixels
+def test_the_sheet_has_a_column_a_row_and_marks_what_is_right(filled):
+    results, ours, theirs = filled
+    shown = [("standard", theirs), ("ours", ours)]
+
+    def pixels(verdicts=None):
+        with Image.open(contact_sheet(shown, results.store, verdicts=verdicts)) as sheet:
+            return sheet.convert("RGB").copy()
+
+    plain = pixels()
+    row = [plain.getpixel((x, 120))[0] for x in range(plain.width)]
+    assert row.index(100) < row.index(200), "in the order of the columns"
+    marked = pixels({ours.id: {ours.names()[0]: True, ours.names()[1]: False}})
+    colours = {ImageColor.getrgb(RIGHT), ImageColor.getrgb(WRONG)}
+    with_marks, without = ({colour for _, colour in sheet.getcolors(1 << 20)} for sheet in (marked, plain))
+    assert colours <= with_marks and not colours & without
+    assert contact_sheet([("none", job(LIST, steps=7))], results.store) is None
 
 
 def test_each_picture_is_scored_by_its_own_prompt(store_path):
-    store = Store(store_path)
-    one = job(scorers=(LogOdds(),), prompts=("a red circle", "a blue star"), wanted=2)
+    store, one = Store(store_path), job(("a red circle", "a blue star"))
     red = LogOdds().world.means((32, 32))[2]  # the red circle at the top
     picture = Image.fromarray(((red.transpose(1, 2, 0) + 1) * 127.5).round().astype("uint8"))
-    store.begin(one.cell, 2, 2, {})
-    for i in range(2):
-        store.put_image(one.cell, i, picture, one.prompts[i], i)
-    score(unscored([one], store), store, "cpu", lambda n: None)
-    right, wrong = store.scores(one.cell, identity(LogOdds())).values()
+    for asked in one.pictures:
+        store.put_image(one.cell, asked.name, picture, asked.prompt.text, asked.seed)
+    assert scored(store, one, scorers=(LogOdds(),)) == (2, (), {})
+    scores = store.scores(one.cell, identity(LogOdds()))
+    right, wrong = (scores[name] for name in one.names())
     assert right > 100 and wrong < -100
 
 
@@ -111,6 +192,8 @@ def test_a_scorers_version_keeps_its_scores_apart(monkeypatch):
     assert identity(LogOdds()) != before
 
 
-def test_merging_keeps_every_scorer():
-    (one,) = merged([job(scorers=(LogOdds(),)), job(scorers=(Atypicality(),)), job(scorers=(LogOdds(),))])
-    assert one.scorers == (LogOdds(), Atypicality())
+def test_merging_keeps_every_scorer(store_path):
+    store, one = Store(store_path), job()
+    asked = [kept(store, one, scorers=scorers) for scorers in (SCORERS[:1], SCORERS[1:], SCORERS[:1])]
+    (row,) = merged([row for manifest in asked for row in manifest.rows])
+    assert row.scorers.keys() == {"log_odds", "atypicality"} == Results(store, Manifest("run", (row,))).metrics.keys()

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from zz.lab.stats import TIE, frechet, holm, jackknife, mean, moments, share, spread, student, winning
+from zz.lab.stats import TIE, holm, jackknife, mean, proportion, student, winning
+from zz.scorers.diversity import spread
+from zz.scorers.frechet import frechet, moments
 
 
 @pytest.mark.parametrize(
@@ -20,7 +22,7 @@ from zz.lab.stats import TIE, frechet, holm, jackknife, mean, moments, share, sp
     ],
 )
 def test_wilson(wins, n, low, high):
-    found = share(wins, n)
+    found = proportion(wins, n)
     assert found.value == wins / n
     assert (found.low, found.high) == (pytest.approx(low, abs=5e-4), pytest.approx(high, abs=5e-4))
 

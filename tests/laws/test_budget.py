@@ -2,17 +2,15 @@
 
 import pytest
 
-from zz.diffusion.samplers import (
-    EndToEnd,
-    FixedPoint,
-    GuidanceMatched,
-    ImplicitZigzag,
-    RePaint,
-    Resampling,
-    Standard,
-    Zigzag,
-)
-from zz.diffusion.samplers.budget import fit
+from zz.diffusion.budget import fit
+from zz.diffusion.samplers.end_to_end import EndToEnd
+from zz.diffusion.samplers.fixed_point import FixedPoint
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.implicit_zigzag import ImplicitZigzag
+from zz.diffusion.samplers.repaint import RePaint
+from zz.diffusion.samplers.resampling import Resampling
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
 
 
 @pytest.mark.parametrize(

@@ -3,28 +3,27 @@
 import pytest
 import torch
 
-from zz.diffusion.curve import discrete
-from zz.diffusion.guidance import CFG
+from zz.diffusion.compute_matched import compute_matched
+from zz.diffusion.cost import Cost, cost
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import discrete
 from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.prediction import from_eps
-from zz.diffusion.samplers import (
-    EndToEnd,
-    FixedPoint,
-    GuidanceMatched,
-    ImplicitZigzag,
-    Reflection,
-    RePaint,
-    Resampling,
-    Standard,
-    Zigzag,
-)
-from zz.diffusion.samplers.controls import Cost, compute_matched, cost
-from zz.diffusion.solvers import DDIM
-from zz.diffusion.spacing import Timesteps
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.samplers.end_to_end import EndToEnd
+from zz.diffusion.samplers.fixed_point import FixedPoint
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.implicit_zigzag import ImplicitZigzag
+from zz.diffusion.samplers.reflection import Reflection
+from zz.diffusion.samplers.repaint import RePaint
+from zz.diffusion.samplers.resampling import Resampling
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.solvers.ddim import DDIM
 
 T = 10
-SCHEDULE = Timesteps("leading", 1).schedule(discrete(), T)
+SCHEDULE = Timesteps("leading", 1).nodes(discrete(), T)
 
 
 class Net:
@@ -87,7 +86,7 @@ def test_compute_matched_rounds_rows_up_to_whole_steps():
     assert total == (28, 47)
     for gamma, steps in ((5.5, 24), (1.0, 47)):
         assert compute_matched(
-            total, lambda n, g=gamma: cost(Standard(g), CFG(), Timesteps("leading", 1).schedule(discrete(), n))
+            total, lambda n, g=gamma: cost(Standard(g), CFG(), Timesteps("leading", 1).nodes(discrete(), n))
         ) == (28, steps)
 
 
@@ -100,7 +99,7 @@ def test_compute_matched_searches_where_steps_do_not_cost_the_same():
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_one_branch_is_just_that_branch(gamma):
     x = torch.randn(2, 1, 2, 2)
-    node = SCHEDULE.nodes[3]
+    node = SCHEDULE[3]
     only = CFG().bind(Net(), 0.5, 0.0)(x, node, gamma, Leg.ZIG)
     assert torch.equal(only.eps, torch.tanh(x + 0.5 * gamma))
 

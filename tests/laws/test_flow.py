@@ -5,17 +5,29 @@ import math
 import pytest
 import torch
 
-from zz.data.scenes import Compass
-from zz.diffusion.curve import Flow
-from zz.diffusion.guidance import CFG, Embedded, Told
+from zz.diffusion.guidance.base import ScaledCond
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.guidance.embedded import Embedded
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import Flow
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import from_velocity
-from zz.diffusion.samplers import EndToEnd, GuidanceMatched, Resampling, Standard, Zigzag
-from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
-from zz.diffusion.spacing import Own, Shifted, ShiftedBySize, Uniform, from_config
-from zz.diffusion.theorems import Reflections
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.probes.reflections import Reflections
+from zz.diffusion.samplers.end_to_end import EndToEnd
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.resampling import Resampling
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.base import ModelSchedule
+from zz.diffusion.schedules.shifted import Shifted, ShiftedBySize
+from zz.diffusion.schedules.uniform import UniformInTime
+from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral
+from zz.diffusion.solvers.noisy_inversion import NoisyInversion
 from zz.models.mixture import Mixture
+from zz.models.pretrained.scheduler import from_config
+from zz.worlds.scenes import Compass
 
 SEEDS = tuple(range(16))
 NOISE = KeyedNoise(SEEDS, (2, 1, 1))
@@ -28,14 +40,14 @@ SOLVERS = [DDIM(), EulerAncestral(), EulerAncestral(0.5), DPMpp2M(), NoisyInvers
 @pytest.fixture(scope="module")
 def guided():
     """The exact model of the plane, which says its velocity."""
-    with Mixture(world=Compass(), std=0.3, curve=Flow(), size=(1, 1)).open() as pipeline:
+    with Mixture(world=Compass(), std=0.3, levels=Flow(), size=(1, 1)).open() as pipeline:
         cond, uncond = pipeline.encode(["north"] * len(SEEDS), [None] * len(SEEDS))
         yield CFG().bind(pipeline, cond, uncond)
 
 
 def run(sampler, guided, T, solver=None, shift=1.0, **more):
-    schedule = Shifted(shift).schedule(Flow(), T)
-    assert schedule.nodes[0].alpha == 0
+    schedule = Shifted(shift).nodes(Flow(), T)
+    assert schedule[0].alpha == 0
     return sampler.sample(guided, START, schedule, solver or DDIM(), NOISE, **more)
 
 
@@ -101,11 +113,11 @@ def test_embedded_guidance_tells_the_network_gamma_in_one_row():
         return tuple(from_velocity(x, node, x * cond.gamma) for cond in conds)
 
     guided = Embedded().bind(network, "prompt", "none")
-    nodes = Shifted(3.0).schedule(Flow(), 4)
+    nodes = Shifted(3.0).nodes(Flow(), 4)
     Zigzag(3.5, 1.0, lambda_=2).sample(guided, START, nodes, DDIM(), NOISE)
     gammas = [3.5, 1.0, 3.5, 3.5, 1.0, 3.5, 3.5, 3.5]
-    assert told == [(Told("prompt", gamma),) for gamma in gammas]
-    assert {Embedded().rows(gamma, None, None) for gamma in (0.0, 1.0, 3.5)} == {1} and not Embedded().linear
+    assert told == [(ScaledCond("prompt", gamma),) for gamma in gammas]
+    assert {Embedded().evals(gamma, None, None) for gamma in (0.0, 1.0, 3.5)} == {1} and not Embedded().affine
 
 
 def test_a_shift_by_size_is_bound_to_a_picture():
@@ -116,13 +128,13 @@ def test_a_shift_by_size_is_bound_to_a_picture():
         assert spacing.sized(size).shift == pytest.approx(math.exp(mu))
         linear = ShiftedBySize(growth="linear").sized(size)
         assert linear.shift == pytest.approx(mu)
-    own = spacing.sized((1024, 1024)).schedule(Flow(), 4).nodes
-    stretched = Uniform(Own(), 4).bind(spacing).sized((1024, 1024)).schedule(Flow(), 7).nodes
+    own = spacing.sized((1024, 1024)).nodes(Flow(), 4)
+    stretched = UniformInTime(ModelSchedule(), 4).bind(spacing).sized((1024, 1024)).nodes(Flow(), 7)
     assert [stretched[i] for i in (0, -1)] == [own[0], own[-1]]
     assert stretched[-2].sigma == pytest.approx(own[-2].sigma)
     assert Shifted().sized((64, 64)) == Shifted()
     with pytest.raises(ValueError, match="by the picture's size; give size"):
-        spacing.schedule(Flow(), 4)
+        spacing.nodes(Flow(), 4)
 
 
 @pytest.mark.parametrize(

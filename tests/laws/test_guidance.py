@@ -9,24 +9,33 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import zz
-from tests.store.test_runner import many
-from zz.diffusion.curve import discrete
-from zz.diffusion.guidance import CFG, PAG, SAG, SCFG, SEG, CFGpp, Interval
-from zz.diffusion.guidance.blur import blur
-from zz.diffusion.guidance.scfg import rates
-from zz.diffusion.guidance.tap import Attention, Tapped
-from zz.diffusion.memory import Memory
+from tests.make import recipe
+from zz.diffusion.cost import cost
+from zz.diffusion.guidance.attention.blur import blur
+from zz.diffusion.guidance.attention.pag import PAG
+from zz.diffusion.guidance.attention.sag import SAG
+from zz.diffusion.guidance.attention.scfg import SCFG, rates
+from zz.diffusion.guidance.attention.seg import SEG
+from zz.diffusion.guidance.attention.tap import Attention, Tapped
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.guidance.cfgpp import CFGpp
+from zz.diffusion.guidance.interval import GuidanceInterval
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import discrete
+from zz.diffusion.network import Guided
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.prediction import from_eps
-from zz.diffusion.samplers import Standard, Zigzag
-from zz.diffusion.samplers.controls import cost
-from zz.diffusion.solvers import DDIM
-from zz.diffusion.spacing import Timesteps
-from zz.diffusion.trajectory import Leg, Meter
+from zz.diffusion.prediction import from_eps, per_picture
+from zz.diffusion.prefix_cache import PrefixCache
+from zz.diffusion.probes.meter import Meter
+from zz.diffusion.samplers.implicit_zigzag import ImplicitZigzag
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.solvers.ddim import DDIM
 
 T, SEEDS, SHAPE = 8, (0, 1), (4, 8, 5)
-VP = Timesteps("leading", 1).schedule(discrete(), T)
-NODE = VP.nodes[3]
+VP = Timesteps("leading", 1).nodes(discrete(), T)
+NODE = VP[3]
 X = starting_noise(SEEDS, SHAPE).double()
 HEADS = 2
 
@@ -64,9 +73,9 @@ ALL = [
     *(kind(zag=zag) for kind in (SEG, PAG, SAG) for zag in (False, True)),
     *(SCFG(1, zag=zag) for zag in (False, True)),
     *(kind(scale=0.0) for kind in (SEG, PAG, SAG)),
-    Interval(CFG(), 0.5, 3.0),
-    Interval(SEG(), 0.5, 3.0),
-    Interval(CFGpp(), 0.5, 3.0),
+    GuidanceInterval(CFG(), 0.5, 3.0),
+    GuidanceInterval(SEG(), 0.5, 3.0),
+    GuidanceInterval(CFGpp(), 0.5, 3.0),
 ]
 
 
@@ -84,10 +93,10 @@ def run(guidance, sampler, probe=lambda step: None, memory=None, net=None):
 def test_rows_are_those_that_the_network_is_asked_for(guidance):
     for gamma in (0.0, 0.5, 1.0):
         for leg in (Leg.ZIG, Leg.ZAG):
-            for node in VP.nodes[:-1]:
+            for node in VP[:-1]:
                 net = Net()
                 guidance.bind(net, COND, UNCOND)(X, node, gamma, leg)
-                assert net.rows == guidance.rows(gamma, node, leg), (gamma, leg, node.r)
+                assert net.rows == guidance.evals(gamma, node, leg), (gamma, leg, node.r)
 
 
 # by hand for T = 8, lambda = 7: 15 zigs at gamma1 and 7 zags at 0, each prediction's rows
@@ -103,34 +112,99 @@ def test_rows_are_those_that_the_network_is_asked_for(guidance):
         (SAG(), 15 * 3 + 7),
         (SAG(zag=True), 15 * 3 + 7 * 2),
         (SCFG(1), 15 * 2 + 7),
-        (Interval(SEG(), 0.0, 1e9), 15 * 3 + 7),
-        (Interval(SEG(), 0.0, 1e-9), 15 + 7),
+        (GuidanceInterval(SEG(), 0.0, 1e9), 15 * 3 + 7),
+        (GuidanceInterval(SEG(), 0.0, 1e-9), 15 + 7),
     ],
     ids=repr,
 )
 def test_counted_cost_of_a_zigzag(guidance, rows):
-    net, meter = Net(), Meter(guidance.rows)
+    net, meter = Net(), Meter(guidance.evals)
     run(guidance, Zigzag(0.6, 0.0), meter, net=net)
-    assert net.rows == meter.rows == rows
+    assert net.rows == meter.evals == rows
     assert cost(Zigzag(0.6, 0.0), guidance, VP) == (22, rows)
 
 
 @pytest.mark.parametrize("guidance", ALL, ids=repr)
-def test_linear_is_said_of_those_that_are(guidance):
+def test_affine_is_said_of_those_that_are(guidance):
     at = [said(guidance, gamma).eps for gamma in (0.0, 1.0, 3.0)]
-    assert torch.allclose(at[0] + 3 * (at[1] - at[0]), at[2], rtol=0, atol=1e-12) >= guidance.linear
-    assert guidance.linear == (guidance in (CFG(), SEG(scale=0.0), PAG(scale=0.0), SAG(scale=0.0)))
+    assert torch.allclose(at[0] + 3 * (at[1] - at[0]), at[2], rtol=0, atol=1e-12) >= guidance.affine
+    assert guidance.affine == (guidance in (CFG(), SEG(scale=0.0), PAG(scale=0.0), SAG(scale=0.0)))
 
 
 @pytest.mark.parametrize("guidance", ALL, ids=repr)
 def test_a_walk_that_is_remembered_is_the_same_walk(guidance):
     """Legs say different things; what one sweep over lambda shares moves no bit."""
-    memory = Memory(guidance.rows)
+    memory = PrefixCache(guidance.evals)
     for lambda_ in (7, 5, 2, 0):
         sampler = Zigzag(0.6, 0.3, lambda_)
         assert torch.equal(run(guidance, sampler, memory=memory), run(guidance, sampler)), lambda_
     # three a step that both reflect, and the branching step's first
     assert memory.predictions == (3 * 5 + 1) + (3 * 2 + 1) + 1
+
+
+@pytest.mark.parametrize("leg", [Leg.ZIG, Leg.ZAG])
+@pytest.mark.parametrize("guidance", ALL, ids=repr)
+def test_a_scale_for_each_picture_is_that_pictures_own(guidance, leg):
+    apart = said(guidance, 0.3, leg).at(VP[4]) - said(guidance, 0.8, leg).at(VP[4])
+    assert apart.abs().max() > 1e-3  # scales do matter
+    for node in VP[:-1]:
+        many = said(guidance, torch.tensor([0.3, 0.8], dtype=torch.float64), leg, node)
+        for b, gamma in enumerate((0.3, 0.8)):
+            for made, alone in zip(many, said(guidance, gamma, leg, node), strict=True):
+                assert torch.allclose(made[b], alone[b], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("guidance", [CFG(), CFGpp()], ids=repr)
+def test_a_scale_for_each_picture_may_be_that_of_one_branch(guidance):
+    many = said(guidance, torch.tensor([0.0, 1.0], dtype=torch.float64))
+    for b, gamma in enumerate((0.0, 1.0)):
+        for made, alone in zip(many, said(guidance, gamma), strict=True):
+            assert torch.allclose(made[b], alone[b], rtol=0, atol=1e-12)
+    assert guidance.evals(torch.tensor([0.0, 0.0]), NODE, Leg.ZIG) == 2  # both branches, whatever the scales are
+
+
+def test_scales_for_each_picture_are_remembered_by_value():
+    asked = []
+
+    def network(x, node, gamma, leg):
+        asked.append(gamma)
+        return from_eps(x, node, x * per_picture(gamma, x))
+
+    def scales(*values):
+        return torch.tensor(values)
+
+    walks = [
+        ([scales(1.0, 2.0), scales(3.0, 4.0), 2.0], 0),  # recorded
+        ([scales(1.0, 2.0), scales(3.0, 4.0), 2.0], 3),  # equal values in other tensors
+        ([scales(1.0, 2.0), scales(3.0, 4.0), scales(2.0, 2.0)], 2),  # a number is no tensor of it
+        ([scales(1.0, 2.0), scales(3.0, 4.5), 2.0], 1),  # one picture differs
+    ]
+    for gammas, answered in walks:
+        memory = PrefixCache(lambda gamma, node, leg: 2)
+        for walk in (walks[0][0], gammas):
+            before, guided = len(asked), memory.of(network)
+            for node, gamma in zip(VP, walk, strict=False):
+                found = guided(X, node, gamma, Leg.ZIG)
+                assert torch.equal(found.eps, X * per_picture(gamma, X))
+        if gammas is not walks[0][0]:
+            assert (memory.predictions, memory.evals) == (answered, 2 * answered)
+            assert len(asked) - before == 3 - answered
+
+
+def test_a_look_asks_the_network_once_for_both_branches():
+    net = Net()
+    seen = CFG().bind(net, COND, UNCOND).look(X, NODE, Leg.ZIG)
+    assert (len(net.seen), net.rows) == (1, 2)
+    for branch, gamma in zip(seen, (0.0, 1.0), strict=True):
+        assert torch.equal(branch.eps, said(CFG(), gamma).eps) and torch.equal(branch.x0, said(CFG(), gamma).x0)
+    for gamma in (-1.0, 0.0, 1.0, 4.0, torch.tensor([0.5, 4.0], dtype=torch.float64)):
+        assert torch.equal(seen.at(gamma).eps, said(CFG(), gamma).eps)
+    plain = Net()
+    Guided(CFG().bind(plain, COND, UNCOND)).look(X, NODE, Leg.ZIG)  # a plain function has no such way
+    assert (len(plain.seen), plain.rows) == (2, 2)
+    whole, sampler = Net(), ImplicitZigzag(4.0)
+    run(CFG(), sampler, net=whole)
+    assert (len(whole.seen), whole.rows) == (sampler.nfe(T), 2 * sampler.nfe(T))
 
 
 @pytest.mark.parametrize("guidance", [SEG(), PAG(), SAG(), SCFG(1)], ids=repr)
@@ -150,9 +224,11 @@ def test_without_scale_it_is_plain_guidance_bitwise(kind):
 
 def test_equal_pictures_have_equal_cells():
     for kind in (SEG, PAG, SAG):
-        assert many(guidance=kind(scale=0.0)).resolved().cell == many(guidance=CFG()).resolved().cell
-        assert many(guidance=Interval(kind(scale=0.0))).resolved().guidance == Interval()
-    cells = {many(guidance=g).resolved().cell.key for g in (CFG(), Interval(), Interval(CFG(rescale=0.5)))}
+        assert recipe(guidance=kind(scale=0.0)).resolved().cell == recipe(guidance=CFG()).resolved().cell
+        assert recipe(guidance=GuidanceInterval(kind(scale=0.0))).resolved().guidance == GuidanceInterval()
+    cells = {
+        recipe(guidance=g).resolved().cell.key for g in (CFG(), GuidanceInterval(), GuidanceInterval(CFG(rescale=0.5)))
+    }
     assert len(cells) == 3
 
 
@@ -232,15 +308,15 @@ def test_self_attention_guidance_by_hand(gamma):
 
 def test_an_interval_is_its_inner_guidance_inside_and_conditional_outside():
     for inner in (CFG(), SEG(), CFGpp()):
-        interval = Interval(inner, VP.nodes[5].r, VP.nodes[2].r)
-        for i, node in enumerate(VP.nodes[:-1]):
+        interval = GuidanceInterval(inner, VP[5].r, VP[2].r)
+        for i, node in enumerate(VP[:-1]):
             for leg in (Leg.ZIG, Leg.ZAG):
                 made = said(interval, 0.6, leg, node)
                 expected = said(inner, 0.6, leg, node) if 2 <= i < 5 else said(CFG(), 1.0, leg, node)
                 assert torch.equal(made.eps, expected.eps) and torch.equal(made.x0, expected.x0)
                 assert torch.equal(said(interval, 0.0, Leg.ZAG, node).eps, said(CFG(), 0.0, leg, node).eps)
     for sampler in (Standard(4.0), Zigzag(4.0)):
-        assert torch.equal(run(Interval(CFG(), 0.0, 1e9), sampler), run(CFG(), sampler))
+        assert torch.equal(run(GuidanceInterval(CFG(), 0.0, 1e9), sampler), run(CFG(), sampler))
 
 
 def halves(left, right, size=8):
@@ -288,8 +364,8 @@ def test_rates_are_one_where_nothing_tells_regions_apart_and_bounded_everywhere(
         (lambda: PAG(blocks="middle"), "guidance.blocks='middle' is not known; known are mid, down, up, all"),
         (lambda: SAG(scale="much"), "guidance.scale='much'"),
         (lambda: SCFG(0), "guidance.reduction=0"),
-        (lambda: Interval(low=-1), "guidance.low=-1"),
-        (lambda: Interval(low=3, high=3), "guidance.low=3 must be less than guidance.high=3"),
+        (lambda: GuidanceInterval(low=-1), "guidance.low=-1"),
+        (lambda: GuidanceInterval(low=3, high=3), "guidance.low=3 must be less than guidance.high=3"),
     ],
 )
 def test_impossible_fields_are_refused_by_name(make, message):
@@ -297,7 +373,7 @@ def test_impossible_fields_are_refused_by_name(make, message):
         make()
 
 
-@pytest.mark.parametrize("guidance", [SEG(), PAG(), SAG(), SCFG(), Interval(SEG())], ids=repr)
+@pytest.mark.parametrize("guidance", [SEG(), PAG(), SAG(), SCFG(), GuidanceInterval(SEG())], ids=repr)
 def test_a_model_without_such_an_attention_is_refused_before_it_is_opened(guidance):
     class Closed(zz.Mixture):
         def open(self, *_):

@@ -6,26 +6,37 @@ from itertools import pairwise
 import pytest
 import torch
 
-from zz.diffusion.curve import Flow, discrete
-from zz.diffusion.guidance import CFG
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import Flow, discrete
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity, from_x0
-from zz.diffusion.samplers import EndToEnd, FixedPoint, GuidanceMatched, Resampling, Standard, Zigzag
-from zz.diffusion.samplers.base import Walk
+from zz.diffusion.probes.reflections import Reflections
+from zz.diffusion.probes.step import no_op
+from zz.diffusion.samplers.end_to_end import EndToEnd
+from zz.diffusion.samplers.fixed_point import FixedPoint
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.resampling import Resampling
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.walk import Walk
+from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.schedule import Node
-from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
-from zz.diffusion.spacing import LogUniform, Shifted, Timesteps
-from zz.diffusion.theorems import Reflections
-from zz.diffusion.trajectory import Leg, silent
+from zz.diffusion.schedules.log_uniform import LogUniform
+from zz.diffusion.schedules.shifted import Shifted
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral
+from zz.diffusion.solvers.noisy_inversion import NoisyInversion
 
-VP = Timesteps("leading", 1).schedule(discrete(), 12)
-FLOW = Shifted(3.0).schedule(Flow(), 12)  # starts at alpha = 0
+VP = Timesteps("leading", 1).nodes(discrete(), 12)
+FLOW = Shifted(3.0).nodes(Flow(), 12)  # starts at alpha = 0
 NOISE = KeyedNoise((0, 1, 2), (4, 8, 8))
 X = starting_noise((0, 1, 2), (4, 8, 8)).double()
 
 
 def wild(x, node, gamma, leg):
-    """A network that is neither constant nor kind, with guidance linear in gamma. It speaks eps."""
+    """A network that is neither constant nor kind, with guidance affine in gamma. It speaks eps."""
     u, c = torch.tanh(0.7 * x) + 0.1 * math.sin(node.time / 50), torch.tanh(0.9 * x.roll(1, -1))
     return from_eps(x, node, u + gamma * (c - u))
 
@@ -44,7 +55,7 @@ def constant(x, node, gamma, leg):
     return Prediction((x - node.sigma * eps) / node.alpha, eps) if node.alpha else Prediction(eps.flip(0), eps)
 
 
-def run(sampler, denoise, schedule=VP, solver=None, probe=silent, x=X):
+def run(sampler, denoise, schedule=VP, solver=None, probe=no_op, x=X):
     return sampler.sample(denoise, x, schedule, solver or DDIM(), NOISE, probe)
 
 
@@ -97,7 +108,7 @@ def test_the_reflection_moves_by_the_step_times_the_change_of_eps():
 @pytest.mark.parametrize("schedule", [VP, FLOW], ids=["vp", "flow"])
 def test_prediction_types_agree_on_the_line_they_describe(schedule):
     x0, eps = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(2, 3, 4, 4, dtype=torch.float64)
-    for node in schedule.nodes[1:-1]:
+    for node in schedule[1:-1]:
         x = node.alpha * x0 + node.sigma * eps
         made = [from_eps(x, node, eps), from_x0(x, node, x0)]
         if schedule is VP:
@@ -118,7 +129,7 @@ def test_predictions_that_say_nothing_are_refused():
 
 
 def test_v_at_says_at_which_level_a_v_prediction_is_read():
-    t, s = VP.nodes[3], VP.nodes[4]
+    t, s = VP[3], VP[4]
     v = torch.randn_like(X)
     at_t, at_s = from_v(X, s.told(t.time, v_at=t), v), from_v(X, s.told(t.time), v)
     assert torch.equal(at_t.eps, t.sigma * X + t.alpha * v)
@@ -143,7 +154,7 @@ def test_the_zag_tells_the_network_the_time_that_it_is_asked_to(network_time):
 
     run(Zigzag(gamma1=5.0, gamma2=0.5, network_time=network_time), listens)
     zags = [(time, r) for time, r, gamma in told if gamma == 0.5]
-    nodes = VP.nodes
+    nodes = VP
     expected = [nodes[i].time if network_time == "t" else nodes[i + 1].time for i in range(VP.T - 1)]
     assert [time for time, _ in zags] == expected
     assert [r for _, r in zags] == [nodes[i + 1].r for i in range(VP.T - 1)]  # the latent lies at s either way
@@ -153,8 +164,8 @@ def test_ref_0_22_moves_by_the_coefficients_of_the_step_below():
     steps = []
     run(Zigzag(inversion="ref_0_22", lambda_=VP.T - 1), wild, probe=steps.append)
     for i, zag in enumerate(s for s in steps if s.leg is Leg.ZAG):
-        assert (zag.source.r, zag.target.r) == (VP.nodes[i + 2].r, VP.nodes[i + 1].r)
-        assert zag.source.time == VP.nodes[i].time
+        assert (zag.source.r, zag.target.r) == (VP[i + 2].r, VP[i + 1].r)
+        assert zag.source.time == VP[i].time
     assert not torch.allclose(run(Zigzag(inversion="ref_0_22"), wild), run(Zigzag(), wild))
 
 
@@ -164,7 +175,7 @@ def test_ref_0_22_moves_by_the_coefficients_of_the_step_below():
 def test_ref_0_22_misses_the_noise_level_by_as_much_as_the_readme_says(T, first, last, beyond_one_percent):
     """From a prediction that never changes, read off where the zag lands: percent of sigma / alpha. The expected
     values were first computed by hand from the levels, with the target of diffusers >= 0.22's DDIMInverse."""
-    schedule = Timesteps("leading", 1).schedule(discrete(), T)
+    schedule = Timesteps("leading", 1).nodes(discrete(), T)
     x0, eps = torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double()
     misses = []
 
@@ -172,9 +183,9 @@ def test_ref_0_22_misses_the_noise_level_by_as_much_as_the_readme_says(T, first,
         return from_eps(x, node, eps.reshape(1, 1, 1, 2))
 
     for i in range(T - 1):  # each reflection from where it should start
-        t, s = schedule.nodes[i], schedule.nodes[i + 1]
-        walk = Walk(certain, schedule, DDIM(), NOISE, silent)
-        y = walk.up((s.alpha * x0 + s.sigma * eps).reshape(1, 1, 1, 2), i, 0.0, shift=1).flatten()
+        t, s = schedule[i], schedule[i + 1]
+        walk = Walk(certain, schedule, DDIM(), NOISE, no_op)
+        y = walk.up((s.alpha * x0 + s.sigma * eps).reshape(1, 1, 1, 2), i, 0.0, inversion="ref_0_22").flatten()
         misses.append(100 * ((y[1] / y[0]).item() / t.r - 1))
     assert misses[0] == pytest.approx(first, abs=0.05) and misses[-1] == pytest.approx(last, abs=0.05)
     assert sum(abs(x) > 1 for x in misses) == beyond_one_percent
@@ -186,8 +197,8 @@ def test_renoised_latents_have_the_law_of_the_forward_process(schedule):
     n, i, x0 = 200_000, 5, 0.7
     seeds = (7,)
     noise = KeyedNoise(seeds, (n, 1, 1))
-    walk = Walk(wild, schedule, DDIM(), noise, silent)
-    t, s = schedule.nodes[i], schedule.nodes[i + 1]
+    walk = Walk(wild, schedule, DDIM(), noise, no_op)
+    t, s = schedule[i], schedule[i + 1]
     x_s = s.alpha * x0 + s.sigma * starting_noise((3,), (n, 1, 1))
     x_t = walk.renoise(x_s, i).double()
     assert abs(x_t.mean() - t.alpha * x0) < 5 * t.sigma / math.sqrt(n)
@@ -199,7 +210,7 @@ def test_renoised_latents_have_the_law_of_the_forward_process(schedule):
 def test_euler_ancestral_keeps_the_marginal_law():
     """From an exact prediction of a fixed x_0, a step down lands on q(x_s | x_0)."""
     n, x0 = 200_000, 0.7
-    t, s = VP.nodes[4], VP.nodes[5]
+    t, s = VP[4], VP[5]
     eps = starting_noise((3,), (n,))
     z = starting_noise((4,), (n,))
     for eta in (0.0, 0.5, 1.0):
@@ -232,14 +243,14 @@ def test_history_is_that_of_the_last_way_down():
 
     class Spy(DPMpp2M):
         def down(self, prediction, source, target, past, z):
-            i = [node.time for node in VP.nodes].index(source.time)
+            i = [node.time for node in VP].index(source.time)
             wanted = made.get(i - 1) if 0 < i < VP.T - 1 else None
             if (None if past is None else past.prediction) is not wanted:
                 wrong.append(("down", i))
             return super().down(prediction, source, target, past, z)
 
         def up(self, prediction, source, target, past, z):
-            i = [node.time for node in VP.nodes].index(target.time)
+            i = [node.time for node in VP].index(target.time)
             if past is None or past.prediction is not made[i]:
                 wrong.append(("up", i))
             return super().up(prediction, source, target, past, z)
@@ -273,7 +284,7 @@ def test_no_noise_is_ever_used_twice(sampler):
 
 
 def test_the_inversion_of_a_stochastic_solver_draws_nothing():
-    t, s = VP.nodes[4], VP.nodes[5]
+    t, s = VP[4], VP[5]
     prediction = wild(X, s, 1.0, Leg.ZIG)
     assert torch.equal(EulerAncestral().up(prediction, s, t, None, None), prediction.at(t))
 
@@ -292,27 +303,27 @@ def test_lambda_null_is_T_less_k(k):
 
 
 def test_levels_and_times_are_each_others_inverse():
-    for curve in (discrete(), discrete(zero_terminal_snr=True), Flow()):
+    for levels in (discrete(), discrete(zero_terminal_snr=True), Flow()):
         for time in (0.0, 0.25, 3.5, 500.75, 997.5, 998.25, 998.75):
-            node = curve.node(time)
-            assert curve.time(node.r) == pytest.approx(time, abs=1e-6)
-        rs = [curve.node(990 + i / 8).r for i in range(72)]
+            node = levels.node(time)
+            assert levels.time(node.r) == pytest.approx(time, abs=1e-6)
+        rs = [levels.node(990 + i / 8).r for i in range(72)]
         assert rs == sorted(rs)
 
 
 def test_fixed_endpoints_are_kept_on_every_curve():
-    for curve in (discrete(), Flow()):
+    for levels in (discrete(), Flow()):
         for T in (1, 7, 64):
-            nodes = LogUniform(14.0, 0.03).schedule(curve, T).nodes
+            nodes = LogUniform(14.0, 0.03).nodes(levels, T)
             assert nodes[0].r == pytest.approx(14.0) and nodes[-1].r == pytest.approx(0.03)
             for node in nodes:
-                level = curve.node(node.time)
+                level = levels.node(node.time)
                 assert (level.alpha, level.sigma) == (pytest.approx(node.alpha), pytest.approx(node.sigma))
 
 
 def test_rescaling_reads_where_the_latent_is():
     """Guidance rescale in a zag with a v-network: mixed and cond are on the latent's own line already."""
-    t, s = VP.nodes[3], VP.nodes[4]
+    t, s = VP[3], VP[4]
     node = s.told(t.time, v_at=t)
     u, c = torch.randn(2, *X.shape, dtype=torch.float64)
     guided = CFG(0.7, "v").bind(lambda x, n, *conds: tuple(from_v(x, n, o) for o in conds), c, u)

@@ -1,16 +1,23 @@
 """The implicit zigzag against the explicit one, of which it is the limit without approximation error."""
 
+import itertools
+
 import pytest
 import torch
 
-from zz.diffusion.guidance import CFG, Branches
-from zz.diffusion.memory import Memory
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.leg import Leg
+from zz.diffusion.network import Branches
 from zz.diffusion.prediction import Prediction
-from zz.diffusion.samplers import GuidanceMatched, ImplicitZigzag, Standard, Zigzag
-from zz.diffusion.solvers import DPMpp2M, EulerAncestral
-from zz.diffusion.theorems import Reflections
-from zz.diffusion.trajectory import Leg
-from zz.sampling import check_pair
+from zz.diffusion.prefix_cache import PrefixCache
+from zz.diffusion.probes.reflections import Reflections
+from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.implicit_zigzag import ImplicitZigzag
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral
+from zz.models.compatible import check_pair
 
 from .test_identities import FLOW, VP, X, run, wild, wild_u
 from .test_order import TS, last_slope, rms
@@ -54,7 +61,7 @@ def test_one_reflection_differs_from_the_explicit_one_by_the_approximation_error
     run(Zigzag(3.0, 0.5, 1), wild, probe=lambda s: (probe(s), zags.append(s)))
     run(ImplicitZigzag(3.0, 0.5, 1), wild, probe=looks.append)
     apart = (zags[1].y - looks[0].y).flatten(1).square().sum(1)
-    t, s = VP.nodes[0], VP.nodes[1]
+    t, s = VP[0], VP[1]
     assert torch.allclose(apart, (t.sigma - t.alpha * s.r) ** 2 * probe.legs[0].tau2, rtol=1e-9)
     assert [look.leg for look in looks[:2]] == [Leg.STAY, Leg.ZIG] and looks[0].y is looks[1].x
 
@@ -71,10 +78,10 @@ def test_implicit_tends_to_explicit_and_to_its_control(plane, gap):
 
 def test_the_last_gap_is_that_of_the_step_before():
     """Written out by hand for three steps, two of them reflected."""
-    schedule = type(VP)(VP.nodes[:4])
+    schedule = type(VP)(VP[:4])
     ours = run(ImplicitZigzag(3.0, 0.5, 2, gap="last"), wild, schedule)
     x, gap = X, None
-    for i, (t, s) in enumerate(zip(schedule.nodes, schedule.nodes[1:], strict=False)):
+    for i, (t, s) in enumerate(itertools.pairwise(schedule)):
         if i < 2:
             gap = wild(x, t, 1.0, None).eps - wild(x, t, 0.0, None).eps if gap is None else gap
             x = x - t.alpha * (t.r - s.r) * 2.5 * gap
@@ -99,21 +106,21 @@ def test_a_look_reads_every_scale_off_to_the_bit():
         return tuple(Prediction(cond, -cond) for cond in conds)
 
     guided = CFG().bind(network, c, u)
-    seen = Branches(*(guided(u, VP.nodes[0], gamma, Leg.ZIG) for gamma in (0.0, 1.0)))
+    seen = Branches(*(guided(u, VP[0], gamma, Leg.ZIG) for gamma in (0.0, 1.0)))
     for gamma in (-1.0, 0.0, 0.3, 1, 5.5):
-        assert torch.equal(seen.at(gamma).eps, guided(u, VP.nodes[0], gamma, Leg.ZIG).eps)
-        assert torch.equal(seen.at(gamma).x0, guided(u, VP.nodes[0], gamma, Leg.ZIG).x0)
+        assert torch.equal(seen.at(gamma).eps, guided(u, VP[0], gamma, Leg.ZIG).eps)
+        assert torch.equal(seen.at(gamma).x0, guided(u, VP[0], gamma, Leg.ZIG).x0)
 
 
 def test_a_remembered_look_is_one_prediction_of_two_rows():
-    memory = Memory(CFG().rows)
+    memory = PrefixCache(CFG().evals)
     for lambda_ in (6, 4):
         run(ImplicitZigzag(3.0, 0.5, lambda_), memory.of(wild))
-    assert (memory.predictions, memory.rows) == (2 * 4, 4 * 4)
+    assert (memory.predictions, memory.evals) == (2 * 4, 4 * 4)
 
 
-def test_a_guidance_that_is_not_linear_is_refused():
+def test_a_guidance_that_is_not_affine_is_refused():
     check_pair(ImplicitZigzag(), CFG(), None)
     for sampler, name in ((ImplicitZigzag(), "implicit_zigzag"), (GuidanceMatched(), "guidance_matched")):
-        with pytest.raises(ValueError, match=f"sampler={name}.*linear"):
+        with pytest.raises(ValueError, match=f"sampler={name}.*affine"):
             check_pair(sampler, CFG(rescale=0.5), None)

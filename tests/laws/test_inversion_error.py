@@ -5,9 +5,15 @@ from itertools import pairwise
 import pytest
 import torch
 
-from zz.diffusion.samplers import EndToEnd, FixedPoint, Residuals, Standard, Zigzag
-from zz.diffusion.solvers import DDIM, EulerAncestral, EulerAncestralStored, NoisyInversion
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.leg import Leg
+from zz.diffusion.probes.residuals import Residuals
+from zz.diffusion.samplers.end_to_end import EndToEnd
+from zz.diffusion.samplers.fixed_point import FixedPoint
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral, EulerAncestralStored
+from zz.diffusion.solvers.noisy_inversion import NoisyInversion
 
 from .test_identities import FLOW, VP, X, constant, run, wild, wild_u
 
@@ -57,7 +63,7 @@ def test_no_iteration_is_zigzag_to_the_bit_and_each_reads_eps_where_the_last_one
     assert none.resolve(schedule.T) == zigzag
     steps = []
     run(FixedPoint(1.0, 0.0, 1, iterations=2), network, schedule, probe=steps.append)
-    t, s = schedule.nodes[0], schedule.nodes[1]
+    t, s = schedule[0], schedule[1]
     y, x = steps[0].y, steps[1].y
     for step in steps[2:4]:
         eps = network(x, t, 0.0, Leg.ZAG).eps
@@ -96,7 +102,7 @@ def test_the_stored_solver_goes_down_as_the_plain_one_and_shares_its_cells():
     for eta in (0.0, 0.5):
         plain, stored = EulerAncestral(eta), EulerAncestralStored(eta)
         assert torch.equal(run(Standard(), wild, solver=plain), run(Standard(), wild, solver=stored))
-        assert stored.plain == plain
+        assert stored.without_inversion == plain
     assert EulerAncestralStored(0.0).simplest == DDIM()
     assert moved(NoisyInversion(EulerAncestralStored(), 0.0), constant).max() < 1e-6
 

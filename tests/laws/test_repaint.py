@@ -7,7 +7,9 @@ import torch
 
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import from_x0
-from zz.diffusion.samplers import RePaint, Resampling, Standard
+from zz.diffusion.samplers.repaint import RePaint
+from zz.diffusion.samplers.resampling import Resampling
+from zz.diffusion.samplers.standard import Standard
 
 from .test_identities import FLOW, VP, X, run, wild
 
@@ -53,7 +55,7 @@ def test_every_state_has_the_law_of_the_forward_process(schedule):
         seen.append((node, x.double().mean().item(), x.double().var().item()))
         return from_x0(x, node, torch.full_like(x, x0))
 
-    first = schedule.nodes[0]
+    first = schedule[0]
     start = first.alpha * x0 + first.sigma * starting_noise((3,), (n, 1, 1))
     RePaint(1.0, 4, 3).sample(certain, start, schedule, _ddim(), KeyedNoise((7,), (n, 1, 1)))
     assert len(seen) == RePaint(1.0, 4, 3).nfe(schedule.T) == 12 + 2 * 2 * 4
@@ -74,7 +76,7 @@ def test_it_draws_fresh_noise_for_each_move_back():
 
 
 def _ddim():
-    from zz.diffusion.solvers import DDIM
+    from zz.diffusion.solvers.ddim import DDIM
 
     return DDIM()
 

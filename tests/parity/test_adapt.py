@@ -7,7 +7,7 @@ from PIL import Image
 
 import zz
 from tests.parity import tiny
-from zz.models.adapt import adapted
+from zz.models.pretrained.borrowed import adapted
 
 PROMPT, FAST = "a red star", {"steps": 3, "output": "latent"}
 

@@ -14,7 +14,7 @@ import torch
 import zz
 from tests.parity import tiny
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.spacing import Timesteps
+from zz.diffusion.schedules.timesteps import Timesteps
 from zz.models.animatediff import AnimateDiff
 
 T, GAMMA, F = 5, 4.0, 4
@@ -79,7 +79,7 @@ def test_clips_are_those_of_diffusers(model, pipe):
 
 def test_linspace_is_a_chain_here_and_none_in_diffusers(model, pipe):
     """The same times are told to the network; theirs go from t to t - 1000 // T, ours to the next node."""
-    nodes = model.levels()[1].schedule(model.levels()[0], T).nodes
+    nodes = model.noise_levels()[1].nodes(model.noise_levels()[0], T)
     found, expected = ours(model), theirs(pipe, "linspace")
     assert [node.time for node in nodes[:-1]] == pipe.scheduler.timesteps.tolist() == [999, 749, 500, 250, 0]
     assert nodes[-1].sigma == 0
@@ -111,8 +111,8 @@ def test_zigzag_without_zigzags_is_standard(model):
 
 def test_zigzag_is_the_same_written_out_with_diffusers_network(model, pipe):
     """Algorithm 1 by hand over the U-Net as the pipeline calls it; gamma2 = 0."""
-    curve, _ = model.levels()
-    nodes = PAIRED["leading"].schedule(curve, T).nodes
+    levels, _ = model.noise_levels()
+    nodes = PAIRED["leading"].nodes(levels, T)
     cond, uncond = pipe.encode_prompt(PROMPTS, "cpu", 1, True, NEGATIVE)
     cond, uncond = (text.repeat_interleave(F, 0) for text in (cond, uncond))
 
@@ -199,11 +199,11 @@ def test_identity_is_what_is_in_both_folders(model, folders, tmp_path):
 
 
 def test_the_levels_are_the_adapters_and_what_is_opened_has_them(model):
-    curve, spacing = model.levels()
+    levels, spacing = model.noise_levels()
     betas = torch.linspace(0.00085, 0.012, 1000, dtype=torch.float64)
-    assert curve.abar[-1] == pytest.approx(torch.prod(1 - betas).item(), rel=1e-9)
+    assert levels.abar[-1] == pytest.approx(torch.prod(1 - betas).item(), rel=1e-9)
     with model.open() as pipeline:
-        assert (pipeline.curve, pipeline.spacing) == (curve, spacing)
+        assert (pipeline.levels, pipeline.schedule) == (levels, spacing)
         assert not any(module.training for module in pipeline.parts.unet.modules())
 
 

@@ -9,10 +9,10 @@ from torch.overrides import TorchFunctionMode
 
 import zz
 from tests.parity.test_sd import build
-from zz.diffusion.trajectory import both
-from zz.models import text_attention
+from zz.diffusion.probes.step import both
+from zz.models.attention import reading as text_attention
+from zz.models.attention.reading import UNET, Reading, TextAttention, columns, grid, shares, watched
 from zz.models.sd import StableDiffusion
-from zz.models.text_attention import UNET, Reading, TextAttention, columns, grid, shares, watched
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -107,7 +107,7 @@ class Spy(TorchFunctionMode):
 def test_the_maps_are_those_that_the_network_used(pipeline, monkeypatch):
     """Attention times value is what the module answered; so for every head, whatever is held at once."""
     cond, uncond = pipeline.encode(PROMPTS, [None] * 3)
-    node = pipeline.curve.node(500.0)
+    node = pipeline.levels.node(500.0)
     with Spy() as spy:
         pipeline(torch.randn(3, 4, *LATENT), node, uncond, cond)
     across = [call for call in spy.calls if call[0][1].shape[2] == len(TOKENS)]
@@ -173,7 +173,7 @@ def test_only_chosen_layers_are_read(pipeline, layers, count, monkeypatch):
     monkeypatch.setattr(text_attention, "interpolate", lambda maps, *a, **k: seen.append(1) or real(maps, *a, **k))
     maps = zz.AttentionMaps(pipeline, ["red"], layers=layers)
     cond, uncond = maps.encode(PROMPTS[:1], [None])
-    maps(torch.randn(1, 4, *LATENT), pipeline.curve.node(500.0), uncond, cond)
+    maps(torch.randn(1, 4, *LATENT), pipeline.levels.node(500.0), uncond, cond)
     assert len(seen) == count
 
 

@@ -15,14 +15,18 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
 )
 
-from zz.diffusion.curve import discrete
-from zz.diffusion.guidance import CFG
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import discrete
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import from_eps, from_v, from_velocity
-from zz.diffusion.samplers import Standard, Zigzag
-from zz.diffusion.solvers import DDIM, DPMpp2M
-from zz.diffusion.spacing import Explicit, Timesteps, from_config
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.explicit import Explicit
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
+from zz.models.pretrained.scheduler import from_config
 
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012, "clip_sample": False}
 SDXL = SD | {"set_alpha_to_one": False, "steps_offset": 1, "timestep_spacing": "leading"}
@@ -58,8 +62,8 @@ def close(a, b, tolerance=1e-5):
 @pytest.mark.parametrize("zero_snr", [False, True])
 def test_training_levels(beta_schedule, zero_snr):
     scheduler = DDIMScheduler(beta_schedule=beta_schedule, rescale_betas_zero_snr=zero_snr)
-    curve, _ = from_config(dict(scheduler.config))
-    found = torch.tensor(curve.abar, dtype=torch.float64)
+    levels, _ = from_config(dict(scheduler.config))
+    found = torch.tensor(levels.abar, dtype=torch.float64)
     assert (found - scheduler.alphas_cumprod.double()).abs().max() < 1e-5
     assert (found[-1] == 0) == zero_snr
 
@@ -70,10 +74,10 @@ def test_timesteps(spacing, T):
     offset = 1 if spacing == "leading" else 0
     scheduler = DDIMScheduler(**SD, timestep_spacing=spacing, steps_offset=offset, set_alpha_to_one=True)
     scheduler.set_timesteps(T)
-    curve, found = from_config(dict(scheduler.config))
+    levels, found = from_config(dict(scheduler.config))
     if T == 1 and spacing == "linspace":
         assert scheduler.timesteps.tolist() == [0]
-    assert [node.time for node in found.schedule(curve, T).nodes[:-1]] == scheduler.timesteps.tolist()
+    assert [node.time for node in found.nodes(levels, T)[:-1]] == scheduler.timesteps.tolist()
 
 
 @pytest.mark.parametrize("T", TS)
@@ -83,8 +87,8 @@ def test_ddim(T, set_alpha_to_one, prediction_type, read):
     config = SDXL | {"set_alpha_to_one": set_alpha_to_one, "prediction_type": prediction_type}
     scheduler = DDIMScheduler(**config)
     scheduler.set_timesteps(T)
-    curve, spacing = from_config(dict(scheduler.config))
-    close(ours(Standard(5.0), spacing.schedule(curve, T), read=read), theirs(scheduler))
+    levels, spacing = from_config(dict(scheduler.config))
+    close(ours(Standard(5.0), spacing.nodes(levels, T), read=read), theirs(scheduler))
 
 
 @pytest.mark.parametrize("T", TS)
@@ -92,9 +96,9 @@ def test_trailing_ddim_with_zero_terminal_snr(T):
     config = SD | {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
     scheduler = DDIMScheduler(**config)
     scheduler.set_timesteps(T)
-    curve, spacing = from_config(dict(scheduler.config))
-    schedule = spacing.schedule(curve, T)
-    assert schedule.nodes[0].alpha == 0
+    levels, spacing = from_config(dict(scheduler.config))
+    schedule = spacing.nodes(levels, T)
+    assert schedule[0].alpha == 0
     close(ours(Standard(5.0), schedule, read=from_v), theirs(scheduler))
 
 
@@ -103,8 +107,8 @@ def test_trailing_ddim_with_zero_terminal_snr(T):
 def test_euler_is_ddim_to_the_clean_node(T, spacing):
     scheduler = EulerDiscreteScheduler(**{k: v for k, v in SD.items() if k != "clip_sample"}, timestep_spacing=spacing)
     scheduler.set_timesteps(T)
-    schedule = Timesteps(spacing, 0, "clean").schedule(discrete(), T)
-    start = schedule.nodes[0]
+    schedule = Timesteps(spacing, 0, "clean").nodes(discrete(), T)
+    start = schedule[0]
     close(ours(Standard(5.0), schedule), theirs(scheduler, X / start.alpha))
 
 
@@ -115,7 +119,7 @@ def test_dpmpp_2m(T):
     )
     scheduler.set_timesteps(T)
     # its own leading spacing divides by T + 1, so that its nodes are handed over as they are
-    schedule = Explicit(tuple(scheduler.timesteps.tolist()), "clean").schedule(discrete(), T)
+    schedule = Explicit(tuple(scheduler.timesteps.tolist()), "clean").nodes(discrete(), T)
     close(ours(Standard(5.0), schedule, DPMpp2M()), theirs(scheduler))
 
 
@@ -123,9 +127,9 @@ def test_dpmpp_2m(T):
 def test_flow_euler_with_sd3s_double_shift(T):
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
     scheduler.set_timesteps(T)
-    curve, spacing = from_config(dict(scheduler.config) | {"_class_name": "FlowMatchEulerDiscreteScheduler"})
-    schedule = spacing.schedule(curve, T)
-    assert torch.allclose(torch.tensor([n.sigma for n in schedule.nodes]), scheduler.sigmas, atol=1e-6)
+    levels, spacing = from_config(dict(scheduler.config) | {"_class_name": "FlowMatchEulerDiscreteScheduler"})
+    schedule = spacing.nodes(levels, T)
+    assert torch.allclose(torch.tensor([n.sigma for n in schedule]), scheduler.sigmas, atol=1e-6)
     x = X
     for time in scheduler.timesteps:
         x = scheduler.step(network(x, time), time, x, return_dict=False)[0]
@@ -147,8 +151,8 @@ def test_flow_times_by_the_pictures_size(T, size, kind):
     even = {} if kind == "sd3" else {"sigmas": torch.linspace(1, 1 / T, T).tolist()}
     scheduler.set_timesteps(T, mu=mu, **even)
     config = dict(found) | {"_class_name": "FlowMatchEulerDiscreteScheduler"}
-    curve, spacing = from_config(config, side=16, even=kind != "sd3")
-    nodes = spacing.sized(size).schedule(curve, T).nodes
+    levels, spacing = from_config(config, side=16, even=kind != "sd3")
+    nodes = spacing.sized(size).nodes(levels, T)
     assert torch.allclose(torch.tensor([n.sigma for n in nodes]), scheduler.sigmas, atol=1e-6)
     assert torch.allclose(torch.tensor([n.time for n in nodes[:-1]]), scheduler.timesteps, rtol=1e-6)
 
@@ -173,9 +177,9 @@ def test_zigzag_with_both_readings_of_ddim_inverse(T, prediction_type, read, v_a
             target = time if inversion == "exact" else times[i + 1]
             x = up.step(network(x, time) * (0.5 + 0.1 * 1.5), target, x).prev_sample
             x = down.step(network(x, time) * (0.5 + 0.1 * 5.0), time, x).prev_sample
-    curve, spacing = from_config(dict(down.config))
+    levels, spacing = from_config(dict(down.config))
     zigzag = Zigzag(5.0, 1.5, inversion=inversion, v_at=v_at)
-    close(ours(zigzag, spacing.schedule(curve, T), read=read), x)
+    close(ours(zigzag, spacing.nodes(levels, T), read=read), x)
 
 
 @pytest.mark.parametrize("rescale", [0.3, 0.7, 1.0])
@@ -184,7 +188,7 @@ def test_guidance_rescale(rescale, on, read):
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
     u, c = torch.randn(2, 2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
-    node = Timesteps("leading", 1).schedule(discrete(), 10).nodes[4]
+    node = Timesteps("leading", 1).nodes(discrete(), 10)[4]
     guided = CFG(rescale, on).bind(lambda x, node, *conds: tuple(read(x, node, o) for o in conds), c, u)
     expected = rescale_noise_cfg(u + 6.0 * (c - u), c, guidance_rescale=rescale)
     close(guided(X, node, 6.0, Leg.ZIG).eps, read(X, node, expected).eps)

@@ -3,22 +3,24 @@
 import hashlib
 import re
 from dataclasses import fields
-from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
 import zz
-from zz.cli.config import build, conf_dir
-from zz.data.hub import EMBEDDED, placed
-from zz.data.shapes import render
+from tests.make import said
+from zz.cli.conf import conf_dir
+from zz.cli.config import build
 from zz.data.shapes_prompts import TAGS, draw_pair
 from zz.diffusion.noise import starting_noise
-from zz.lab.stats import frechet, moments
+from zz.models.hub.files import EMBEDDED, resolve
 from zz.models.shapes import shapes
 from zz.scorers.clip import ClipFeatures, ClipSimilarity
+from zz.scorers.frechet import frechet, moments
+from zz.worlds.shapes import render
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -55,11 +57,12 @@ def test_standard_sampling_is_diffusers_ddim(steps, negative):
 
 
 def test_its_yaml_and_its_function_agree():
-    node = OmegaConf.load(Path(conf_dir()) / "model" / "shapes.yaml").model
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        node = compose("config", overrides=["model=shapes"]).model
     model = shapes()
     for field in fields(model):
         value = build(node[field.name]) if OmegaConf.is_dict(node[field.name]) else node[field.name]
-        wanted = tuple(value) if OmegaConf.is_list(value) else placed(value) if field.name == "pretrained" else value
+        wanted = tuple(value) if OmegaConf.is_list(value) else resolve(value) if field.name == "pretrained" else value
         assert getattr(model, field.name) == wanted, field.name
 
 
@@ -79,11 +82,11 @@ def test_the_card_names_the_very_weights():
 
 def test_it_draws_what_it_is_asked_for():
     """A single shape at a known rate above 95 %: of 16, at least 13, which chance alone misses once in a thousand."""
-    from zz.scorers.shapes import ShapesCorrect
+    from zz.scorers.shapes.scorers import ShapesCorrect
 
     texts = [f"a photo of a {shape}" for shape in ("circle", "square", "triangle", "star") * 4]
     with ShapesCorrect().open() as score:
-        assert sum(score(zz.sample(shapes(), texts, sampler=zz.Standard(3.0), steps=20), texts)) >= 13
+        assert sum(score(zz.sample(shapes(), texts, sampler=zz.Standard(3.0), steps=20), said(texts))) >= 13
 
 
 def drawn(n, seed):
@@ -97,7 +100,7 @@ def test_similarity_tells_a_pictures_own_caption_from_anothers():
     images = [Image.fromarray(array) for array in arrays]
     others = texts[6:] + texts[:6]  # of the same tag
     with ClipSimilarity("zz:shapes_clip").open() as score:
-        right, wrong = np.array(score(images, texts)), np.array(score(images, others))
+        right, wrong = np.array(score(images, said(texts))), np.array(score(images, said(others)))
     apart = [a != b for a, b in zip(texts, others, strict=True)]
     assert (right > wrong)[apart].mean() > 0.9
 

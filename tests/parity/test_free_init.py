@@ -70,7 +70,7 @@ def test_one_iteration_is_the_inner_sampler(inner):
     assert torch.equal(sample(one, zz.EulerAncestral()), sample(inner, zz.EulerAncestral()))
     thrice = zz.FreeInit(inner, 3)
     assert thrice.nfe(T) == 3 * inner.nfe(T)
-    told = ("gamma1", "inverts", "linear", "legs")  # what others want to know of a sampler
+    told = ("standard_gamma", "legs")  # what others want to know of a sampler
     assert all(getattr(thrice, name) == getattr(inner, name) for name in told)
     assert zz.FreeInit(zz.Zigzag(2.0, lambda_=0), 3).resolve(T) == zz.FreeInit(zz.Standard(2.0), 3)
 
@@ -101,7 +101,7 @@ def test_no_noise_is_drawn_twice():
 
     with zz.Mixture().open() as pipeline:
         guided = zz.CFG().bind(pipeline, *pipeline.encode(PROMPTS, [None] * 2))
-        schedule = pipeline.spacing.schedule(pipeline.curve, T)
+        schedule = pipeline.schedule.nodes(pipeline.levels, T)
         sampler = zz.FreeInit(zz.Resampling(2.0), 3)
         sampler.sample(guided, starting_noise(SEEDS, shape), schedule, zz.DDIM(), noise)
     assert len(keys) == len(set(keys)) == 3 * (T - 1) + 2  # what resampling draws, and two fresh starts
@@ -133,5 +133,5 @@ def test_what_cannot_be_is_refused_by_name(fields, message):
 
 
 def test_a_control_that_needs_linear_guidance_is_found_inside():
-    with pytest.raises(ValueError, match="linear in gamma"):
+    with pytest.raises(ValueError, match="affine in gamma"):
         sample(zz.FreeInit(zz.GuidanceMatched()), guidance=zz.CFG(rescale=0.5))

@@ -15,10 +15,11 @@ from torch.nn.functional import interpolate
 import zz
 from tests.parity import tiny
 from tests.parity.test_adapt import state
-from zz.diffusion.guidance.tap import Tapped
+from zz.diffusion.guidance.attention.tap import Tapped
+from zz.diffusion.leg import Leg
 from zz.diffusion.noise import starting_noise
-from zz.diffusion.trajectory import Leg
-from zz.models.adapt import adapted
+from zz.diffusion.probes.meter import Meter
+from zz.models.pretrained.borrowed import adapted
 
 T, GAMMA = 5, 4.0
 PROMPTS, NEGATIVE = ["a red star", "three blue rings"], ["blurred", ""]
@@ -161,7 +162,7 @@ def test_semantic_guidance_is_its_formula_on_diffusers_probabilities():
     assert 0.02 < front.float().mean() < 0.98 and rate.std() > 0.01
 
     with adapted(pipe) as pipeline:
-        node = pipeline.curve.node(t)
+        node = pipeline.levels.node(t)
         guided = zz.SCFG(2).bind(pipeline, *reversed((u, c)))
         found = guided(x, node, gamma, Leg.ZIG)
     tiny.close(found.eps, eps_u + gamma * rate[:, None] * (eps_c - eps_u))
@@ -174,7 +175,14 @@ def test_a_reduction_that_no_layer_has_is_refused():
         ours(pipe, zz.SCFG(16), GAMMA)
 
 
-KINDS = [zz.SEG(), zz.SEG(sigma=1.0, blocks="all"), zz.PAG(), zz.SAG(), zz.SCFG(1), zz.Interval(zz.SEG(), 0.5, 5.0)]
+KINDS = [
+    zz.SEG(),
+    zz.SEG(sigma=1.0, blocks="all"),
+    zz.PAG(),
+    zz.SAG(),
+    zz.SCFG(1),
+    zz.GuidanceInterval(zz.SEG(), 0.5, 5.0),
+]
 
 
 @pytest.mark.parametrize("make", [tiny.sd, tiny.sdxl])
@@ -183,14 +191,14 @@ def test_a_lent_pipeline_is_left_as_it_was_and_rows_are_as_said(make, guidance):
     """Rows are counted at the U-Net's own door."""
     pipe = tiny.ready(make())
     zz.sample(pipe, PROMPTS, steps=1, sampler=zz.Standard(1.0))  # transformers hangs hooks on an encoder at first use
-    before, rows, counted = state(pipe), [], zz.diffusion.trajectory.Meter(guidance.rows)
+    before, rows, counted = state(pipe), [], Meter(guidance.evals)
     with pipe.unet.register_forward_pre_hook(lambda module, args: rows.append(len(args[0]))):
         made = zz.sample(
             pipe, PROMPTS, sampler=zz.Zigzag(GAMMA), guidance=guidance, steps=T, output="latent", probe=counted
         )
     assert state(pipe) == before
     assert made.isfinite().all()
-    assert sum(rows) == len(PROMPTS) * counted.rows
+    assert sum(rows) == len(PROMPTS) * counted.evals
 
 
 def test_rows_without_a_tap_are_computed_as_ever():
@@ -198,7 +206,7 @@ def test_rows_without_a_tap_are_computed_as_ever():
     pipe, _ = pipes()
     x = latents()
     with adapted(pipe) as pipeline:
-        node = pipeline.curve.node(500.0)
+        node = pipeline.levels.node(500.0)
         c, u = pipeline.encode(PROMPTS, NEGATIVE)
         plain = pipeline(x, node, u, c, c)
         spoilt = pipeline(x, node, u, c, Tapped(c, lambda attention: attention.value, blocks="all"))
@@ -218,7 +226,7 @@ def test_it_is_left_as_it_was_when_a_tap_breaks():
         c, _ = pipeline.encode(PROMPTS, NEGATIVE)
         before = state(pipe)
         with pytest.raises(RuntimeError, match="broken"):
-            pipeline(latents(), pipeline.curve.node(500.0), Tapped(c, broken))
+            pipeline(latents(), pipeline.levels.node(500.0), Tapped(c, broken))
         assert state(pipe) == before
 
 

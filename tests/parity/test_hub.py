@@ -11,8 +11,8 @@ from huggingface_hub import constants, errors
 
 import zz
 from tests.parity import tiny
-from zz.models import hub
-from zz.models.pretrained import Savings
+from zz.models.hub import location as hub
+from zz.models.pretrained.description import Savings
 from zz.models.sd import StableDiffusion
 from zz.models.sdxl import StableDiffusionXL
 
@@ -104,7 +104,7 @@ def test_mirrors_are_tried_in_order(folder, cache):
     with pytest.raises(
         ValueError, match=r"model\.pretrained=gone/other: .* \(and of its mirrors copies/first none is\)"
     ):
-        StableDiffusion("gone/other", mirrors=("copies/first",)).levels()
+        StableDiffusion("gone/other", mirrors=("copies/first",)).noise_levels()
 
 
 def test_a_download_cut_short(folder, cache):
@@ -160,7 +160,7 @@ def test_what_the_hub_says_is_passed_on_in_one_line(error, message, monkeypatch)
 
     monkeypatch.setattr(hub, "hf_hub_download", refuse)
     with pytest.raises(ValueError, match=rf"^model\.pretrained=makers/model.*{message}") as caught:
-        StableDiffusion("makers/model", revision="v9").levels()
+        StableDiffusion("makers/model", revision="v9").noise_levels()
     assert "\n" not in str(caught.value)
 
 
@@ -173,7 +173,7 @@ def test_without_a_network(monkeypatch):
     with pytest.raises(
         ValueError, match=r"the hub cannot be reached \(ConnectionError: name resolution failed\); try again"
     ):
-        StableDiffusion("makers/model").levels()
+        StableDiffusion("makers/model").noise_levels()
 
 
 def test_only_what_is_loaded_is_downloaded(folder, monkeypatch, cache):
@@ -237,7 +237,7 @@ def test_savings(folder):
 
 
 def test_offloading_without_accelerate(folder, monkeypatch):
-    monkeypatch.setattr("zz.models.pretrained.find_spec", lambda name: None)
+    monkeypatch.setattr("zz.models.pretrained.description.find_spec", lambda name: None)
     model = StableDiffusion(str(folder), size=SIZE, savings=Savings(offload=True))
     with pytest.raises(ValueError, match=r"needs accelerate, which is not installed"), model.open("cuda"):
         pass

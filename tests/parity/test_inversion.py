@@ -11,7 +11,7 @@ from PIL import Image
 
 import zz
 from tests.parity.tiny import sd
-from zz.diffusion.spacing import Timesteps
+from zz.diffusion.schedules.timesteps import Timesteps
 from zz.inversion import read
 
 diffusers = pytest.importorskip("diffusers")

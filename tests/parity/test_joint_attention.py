@@ -8,8 +8,8 @@ import torch
 
 import zz
 from tests.parity import tiny
-from zz.models.adapt import adapted
-from zz.models.text_attention import Reading, watched
+from zz.models.attention.reading import Reading, watched
+from zz.models.pretrained.borrowed import adapted
 
 PROMPTS = ["a red star", "three blue rings"]
 SIZE, LATENT, T = (64, 96), (8, 12), 3
@@ -64,7 +64,7 @@ def test_over_all_keys_attention_sums_to_one(family, pipeline):
     keys = TEXT[family] + (0 if family == "hunyuan" else 24)
     words = [{0: list(range(keys))}] * 2
     reading = Reading(where, words, 1, 2, LATENT, LATENT, None)
-    node = pipeline.curve.node(500)
+    node = pipeline.levels.node(500)
     with watched(modules, reading):
         pipeline(torch.randn(2, pipeline.shape(SIZE)[0], *LATENT), node, uncond, cond)
     assert reading.layers == LAYERS[family]
@@ -87,7 +87,7 @@ def test_a_word_is_where_its_tokens_are(family, pipeline):
 def test_moving_a_token_moves_its_own_share_most(family, pipeline):
     """In the first layer that looks, whose queries know nothing of the text yet but its summary."""
     cond, uncond = pipeline.encode(PROMPTS, [None, None])
-    x, node = torch.randn(2, pipeline.shape(SIZE)[0], *LATENT), pipeline.curve.node(500)
+    x, node = torch.randn(2, pipeline.shape(SIZE)[0], *LATENT), pipeline.levels.node(500)
 
     def shares(cond):
         reading = Reading(pipeline.attends, [{n: [n] for n in range(12)}] * 2, 1, 2, LATENT, LATENT, None)
@@ -110,7 +110,7 @@ def test_moving_a_place_moves_the_map_there_most(family, pipeline):
         return
     cond, _ = pipeline.encode(PROMPTS[:1], [None])
     torch.manual_seed(0)
-    x, node = torch.randn(1, pipeline.shape(SIZE)[0], *LATENT), pipeline.curve.node(500)
+    x, node = torch.randn(1, pipeline.shape(SIZE)[0], *LATENT), pipeline.levels.node(500)
 
     def shares(x):
         reading = Reading(pipeline.attends, [{n: [n] for n in range(12)}], 0, 1, LATENT, (4, 6), None)

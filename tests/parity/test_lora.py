@@ -15,15 +15,15 @@ from safetensors.torch import load_file, save_file
 import zz
 import zz.run
 from tests.parity import tiny
+from zz.diffusion.leg import Leg
 from zz.diffusion.noise import starting_noise
-from zz.diffusion.trajectory import Leg
-from zz.lab.store import Store
-from zz.models import hub
+from zz.lab.store.store import Store
 from zz.models.animatediff import AnimateDiff
 from zz.models.flux import Flux
+from zz.models.hub import location as hub
 from zz.models.hunyuan_dit import HunyuanDiT
-from zz.models.lora import FILE
-from zz.models.networks import Network, Networks
+from zz.models.networks import PerLeg, Side
+from zz.models.pretrained.lora import FILE
 from zz.models.sd import StableDiffusion
 from zz.models.sd3 import StableDiffusion3
 from zz.models.sdxl import StableDiffusionXL
@@ -130,14 +130,12 @@ def test_a_scale_of_nothing_is_the_model_without(describe, made, monkeypatch):
     """Nothing is loaded, or so much as looked for, and the key is that of the model without."""
     plain, none = describe(lora=None), describe(lora_scale=0)
     assert torch.equal(latents(plain), latents(none))
-    monkeypatch.setattr("zz.models.lora.find_spec", lambda name: None)
+    monkeypatch.setattr("zz.models.pretrained.lora.find_spec", lambda name: None)
     for model in (none, describe(lora="/nowhere", lora_scale=0.0)):
         assert model.identity() == plain.identity() and model.source() == plain.source()
         assert model.asked(()) == plain
-        assert Networks(describe(lora_scale=-1), weak=Network(model)) == Networks(
-            describe(lora_scale=-1), weak=Network(plain)
-        )
-        assert Networks(model, weak=Network(plain)).asked(tuple(Leg)) == plain
+        assert PerLeg(describe(lora_scale=-1), weak=Side(model)) == PerLeg(describe(lora_scale=-1), weak=Side(plain))
+        assert PerLeg(model, weak=Side(plain)).asked(tuple(Leg)) == plain
 
 
 def test_it_is_known_by_its_weights_and_its_scale(describe, made, tmp_path, monkeypatch):
@@ -196,7 +194,7 @@ def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
     strong, weak = (replace(own, lora_scale=scale) for scale in scales[1:])
     prompt, noise = PROMPTS[:1], starting_noise([0], (4, 8, 8))
     reflection = zz.Reflection(gamma, gamma, gamma)
-    pair = Networks(own, Network(strong), Network(weak))
+    pair = PerLeg(own, Side(strong), Side(weak))
     ours = zz.sample(pair, prompt, sampler=reflection, steps=T, output="latent")
 
     nets = []
@@ -215,7 +213,7 @@ def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
         return target.alpha * (x - source.sigma * e) / source.alpha + target.sigma * e
 
     with own.open() as opened:
-        nodes = opened.spacing.schedule(opened.curve, T).nodes
+        nodes = opened.schedule.nodes(opened.levels, T)
     x = noise
     for i, (t, s) in enumerate(pairwise(nodes)):
         if i < T - 1:
@@ -223,7 +221,7 @@ def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
             x = moved(y, eps(2, y, s.told(t.time)), s, t)
         x = moved(x, eps(0, x, t), t, s)
     tiny.close(ours, x)
-    for other in (own, Networks(own, Network(weak), Network(strong))):
+    for other in (own, PerLeg(own, Side(weak), Side(strong))):
         swapped = zz.sample(other, prompt, sampler=reflection, steps=T, output="latent")
         assert (ours - swapped).abs().max() > 0.01 * ours.abs().max()
 
@@ -240,7 +238,7 @@ def test_from_the_command_line(made, tmp_path, monkeypatch, capfd):
     def run(*more):
         monkeypatch.setattr(sys, "argv", [*words, *more])
         assert zz.run.main() == 0, capfd.readouterr()
-        return [row.cell.ledger["model"] for row in Store(tmp_path / "store").table()]
+        return [found.cell.ledger["model"] for found in Store(tmp_path / "store").cells()]
 
     (model,) = run("model.lora_scale=0.8", "+strong.model.lora_scale=1.5", "+weak.model.lora_scale=-1.5")
     assert [m["lora"]["scale"] for m in (model, model["strong"]["model"], model["weak"]["model"])] == [0.8, 1.5, -1.5]
@@ -307,6 +305,6 @@ def test_what_cannot_be_loaded_is_said_before(describe, made, tmp_path, monkeypa
             describe(lora=name)
     with pytest.raises(ValueError, match=r"model\.lora=x: diffusers loads none into a HunyuanDiTPipeline; choose null"):
         HunyuanDiT("x", lora="x")
-    monkeypatch.setattr("zz.models.lora.find_spec", lambda name: None)
+    monkeypatch.setattr("zz.models.pretrained.lora.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"model\.lora=.* needs peft, which is not installed: pip install peft"):
         describe().check(SIZE, ())

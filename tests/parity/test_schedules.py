@@ -10,14 +10,16 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, UNet2DModel
 from diffusers.schedulers import AysSchedules
 
-from zz.diffusion.ays import AYS, TABLES
-from zz.diffusion.curve import Flow, discrete
-from zz.diffusion.karras import Karras
+from zz.diffusion.levels import Flow, discrete
 from zz.diffusion.noise import KeyedNoise, starting_noise
 from zz.diffusion.prediction import from_eps
-from zz.diffusion.samplers import Standard
-from zz.diffusion.solvers import DDIM
-from zz.diffusion.spacing import Explicit, Timesteps, from_config
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.schedules.ays import AYS, TABLES
+from zz.diffusion.schedules.explicit import Explicit
+from zz.diffusion.schedules.karras import Karras
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.solvers.ddim import DDIM
+from zz.models.pretrained.scheduler import from_config
 
 SD = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 CURVE = discrete()
@@ -26,12 +28,12 @@ TS = (4, 7, 10, 20, 50)
 
 
 def rs(schedule):
-    return np.array([node.r for node in schedule.nodes])
+    return np.array([node.r for node in schedule])
 
 
 def times(schedule):
     """The times that the network is told, of all nodes but the last."""
-    return np.array([node.time for node in schedule.nodes[:-1]])
+    return np.array([node.time for node in schedule[:-1]])
 
 
 def euler(T=None, *, sigmas=None, timesteps=None, **config):
@@ -71,10 +73,10 @@ def apart(unet, schedule, scheduler):
 
     x = starting_noise((0, 1), (4, 8, 8))
     ours = Standard(5.0).sample(guided, x, schedule, DDIM(), KeyedNoise((0, 1), (4, 8, 8)))
-    x = x / schedule.nodes[0].alpha
+    x = x / schedule[0].alpha
     for time in scheduler.timesteps:
         x = scheduler.step(unet(scheduler.scale_model_input(x, time), time).sample, time, x).prev_sample
-    theirs = x * schedule.nodes[-1].alpha
+    theirs = x * schedule[-1].alpha
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
@@ -85,25 +87,25 @@ def test_timesteps(spacing, offset, T):
     config = SD | {"timestep_spacing": spacing, "steps_offset": offset}
     ddim = DDIMScheduler(**config)
     ddim.set_timesteps(T)
-    curve, own = from_config(dict(ddim.config))
+    levels, own = from_config(dict(ddim.config))
     assert own == Timesteps(spacing, offset, "clean")
-    found = times(own.schedule(curve, T))
+    found = times(own.nodes(levels, T))
     assert found.tolist() == ddim.timesteps.tolist()
     near = 0.5 if spacing == "linspace" else 0  # which Euler does not round
     theirs = euler(T, timestep_spacing=spacing, steps_offset=offset)
     assert np.abs(found - theirs.timesteps.numpy()).max() <= near
     if spacing == "linspace":
-        found = [curve.node(time) for time in np.linspace(999, 0, T)]
+        found = [levels.node(time) for time in np.linspace(999, 0, T)]
         assert np.allclose([n.r for n in found], theirs.sigmas[:-1], rtol=2e-3)  # between levels Euler is not in logs
     else:
-        assert np.allclose(rs(own.schedule(curve, T)), theirs.sigmas, rtol=1e-4)
+        assert np.allclose(rs(own.nodes(levels, T)), theirs.sigmas, rtol=1e-4)
 
 
 @pytest.mark.parametrize("table", NAMES)
 def test_the_lists_are_the_published_ones(table):
     assert list(TABLES[table]) == AysSchedules[NAMES[table] + "Timesteps"]
-    schedule = AYS(table, "clean").schedule(CURVE, 10)
-    assert schedule == Explicit(TABLES[table], "clean").schedule(CURVE, 10)
+    schedule = AYS(table, "clean").nodes(CURVE, 10)
+    assert schedule == Explicit(TABLES[table], "clean").nodes(CURVE, 10)
     theirs = euler(timesteps=AysSchedules[NAMES[table] + "Timesteps"])
     assert times(schedule).tolist() == theirs.timesteps.tolist()
     assert np.allclose(rs(schedule), theirs.sigmas, rtol=1e-4)
@@ -111,13 +113,13 @@ def test_the_lists_are_the_published_ones(table):
     assert (
         np.abs(times(schedule) - printed).max() < 0.7
     )  # the published sigmas, of three decimals, rounded to timesteps
-    assert AYS(table).schedule(CURVE, 10).nodes[-1] == CURVE.node(0)
+    assert AYS(table).nodes(CURVE, 10)[-1] == CURVE.node(0)
 
 
 @pytest.mark.parametrize("table", NAMES)
 @pytest.mark.parametrize("T", [2, 4, 7, 10, 20, 50])
 def test_other_counts_are_log_linear(table, T):
-    schedule, expected = AYS(table).schedule(CURVE, T), interpolated(table, T)
+    schedule, expected = AYS(table).nodes(CURVE, T), interpolated(table, T)
     assert np.allclose(rs(schedule), expected, rtol=1e-4)
     theirs = euler(sigmas=expected.tolist())  # the time of a level, by interpolation in log(sigma)
     assert np.abs(times(schedule) - theirs.timesteps.numpy()).max() < 0.01
@@ -128,60 +130,60 @@ def test_other_counts_are_log_linear(table, T):
 def test_monotone_for_any_count(table, final):
     for T in range(2, 101):
         for spacing in (AYS(table, final), Karras(7, final)):
-            schedule = spacing.schedule(CURVE, T)
+            schedule = spacing.nodes(CURVE, T)
             assert schedule.T == T
-            assert schedule.nodes[0] == CURVE.node(999)
+            assert schedule[0] == CURVE.node(999)
             assert (np.diff(rs(schedule)) < 0).all() and (np.diff(times(schedule)) < 0).all()
-            last = schedule.nodes[-1]
+            last = schedule[-1]
             assert last == CURVE.node(0) if final == "first" else (last.alpha, last.sigma) == (1, 0)
 
 
 @pytest.mark.parametrize("T", TS)
 def test_karras(T):
     theirs = euler(T, use_karras_sigmas=True)  # linspace: between the first and the last of the trained levels
-    schedule = Karras().schedule(CURVE, T)
+    schedule = Karras().nodes(CURVE, T)
     assert np.allclose(rs(schedule), theirs.sigmas, rtol=1e-4)
     assert np.abs(times(schedule) - theirs.timesteps.numpy()).max() < 0.01
-    first = Karras(final="first").schedule(CURVE, T)
+    first = Karras(final="first").nodes(CURVE, T)
     theirs = euler(T + 1, use_karras_sigmas=True)
     assert np.allclose(rs(first), theirs.sigmas[:-1], rtol=1e-4)
 
 
 def test_rho_one_is_even():
-    assert np.allclose(np.diff(rs(Karras(1, "first").schedule(CURVE, 8)), n=2), 0, atol=1e-12)
+    assert np.allclose(np.diff(rs(Karras(1, "first").nodes(CURVE, 8)), n=2), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("table", NAMES)
 def test_a_network_sampled_on_ays(unet, table):
-    clean = AYS(table, "clean").schedule(CURVE, 10)
+    clean = AYS(table, "clean").nodes(CURVE, 10)
     assert apart(unet, clean, euler(timesteps=AysSchedules[NAMES[table] + "Timesteps"])) <= 1e-4
     for T in (4, 17):
         sigmas = interpolated(table, T).tolist()
-        assert apart(unet, AYS(table).schedule(CURVE, T), euler(sigmas=sigmas)) <= 1e-4
+        assert apart(unet, AYS(table).nodes(CURVE, T), euler(sigmas=sigmas)) <= 1e-4
 
 
 @pytest.mark.parametrize("T", [4, 10])
 def test_a_network_sampled_on_karras(unet, T):
-    assert apart(unet, Karras().schedule(CURVE, T), euler(T, use_karras_sigmas=True)) <= 1e-4
+    assert apart(unet, Karras().nodes(CURVE, T), euler(T, use_karras_sigmas=True)) <= 1e-4
 
 
 @pytest.mark.parametrize("spacing", [AYS(), Karras()], ids=["ays", "karras"])
 def test_what_cannot_be_placed_is_refused(spacing):
     name = type(spacing).__name__.lower()
     with pytest.raises(ValueError, match=rf"schedule={name} .*discrete.*; choose schedule=model"):
-        spacing.schedule(Flow(), 10)
+        spacing.nodes(Flow(), 10)
     with pytest.raises(ValueError, match="steps=0 must be at least 1"):
-        spacing.schedule(CURVE, 0)
+        spacing.nodes(CURVE, 0)
     with pytest.raises(ValueError, match=rf"schedule={name} .*zero terminal SNR"):
-        spacing.schedule(discrete(zero_terminal_snr=True), 11)
+        spacing.nodes(discrete(zero_terminal_snr=True), 11)
 
 
 def test_ays_from_alpha_zero_is_the_list():
-    curve = discrete(zero_terminal_snr=True)
-    assert AYS().schedule(curve, 10).nodes[0].alpha == 0
-    assert times(AYS().schedule(curve, 10)).tolist() == list(TABLES["sd"])
+    levels = discrete(zero_terminal_snr=True)
+    assert AYS().nodes(levels, 10)[0].alpha == 0
+    assert times(AYS().nodes(levels, 10)).tolist() == list(TABLES["sd"])
     with pytest.raises(ValueError, match="1000; choose schedule=model"):
-        AYS().schedule(discrete(N=500), 10)
+        AYS().nodes(discrete(N=500), 10)
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_a_latent_stays_float32_in_half_precision(model):
 def test_describing_a_model_imports_no_diffusers(model):
     code = (
         "import sys; from zz.models.sd import StableDiffusion; "
-        f"m = StableDiffusion({model.pretrained!r}); m.levels(); m.identity(); m.check((64, 64), []); "
+        f"m = StableDiffusion({model.pretrained!r}); m.noise_levels(); m.identity(); m.check((64, 64), []); "
         "assert not {'diffusers', 'transformers'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -175,7 +175,7 @@ def test_refusals(model, folder, tmp_path):
     with pytest.raises(ValueError, match=r"it has no model_index\.json"):
         StableDiffusion(str(tmp_path)).check(SIZE, PROMPTS)
     with pytest.raises(ValueError, match=r"model\.pretrained=zz-nobody/nothing"):
-        StableDiffusion("zz-nobody/nothing").levels()
+        StableDiffusion("zz-nobody/nothing").noise_levels()
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
     with pytest.raises(ValueError, match="is a StableDiffusionXLPipeline, not a StableDiffusionPipeline"):
         StableDiffusion(str(tmp_path)).check(SIZE, PROMPTS)

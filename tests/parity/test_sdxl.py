@@ -17,8 +17,8 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler
 import zz
 from tests.parity import tiny
 from zz.diffusion.noise import starting_noise
-from zz.diffusion.spacing import Timesteps
-from zz.models.adapt import adapted
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.models.pretrained.borrowed import adapted
 from zz.models.sdxl import Micro, StableDiffusionXL, StableDiffusionXLPipeline
 
 T, GAMMA = 7, 4.0
@@ -285,7 +285,7 @@ def test_full_size_networks_fit_without_weights(name):
         side = config["sample_size"]
         assert opened.size == (side * 2, side * 2)  # the tiny autoencoder halves once, the published one three times
         shape = opened.shape(opened.size)
-        x, node = torch.empty(1, *shape, device="meta"), opened.spacing.schedule(opened.curve, 4).nodes[0]
+        x, node = torch.empty(1, *shape, device="meta"), opened.schedule.nodes(opened.levels, 4)[0]
         text = torch.empty(1, 77, config["cross_attention_dim"], device="meta")
         cond = text if name == "sd21" else (text, torch.empty(1, 1280, device="meta"))
         said = opened(x, node, cond, cond)

@@ -16,9 +16,10 @@ import torch
 import zz
 from tests.parity import tiny
 from zz.diffusion.noise import starting_noise
-from zz.models.adapt import adapted
+from zz.models.doctor import health
 from zz.models.flux import Flux
 from zz.models.hunyuan_dit import HunyuanDiT
+from zz.models.pretrained.borrowed import adapted
 from zz.models.sd3 import StableDiffusion3
 
 T, GAMMA = 4, 3.0
@@ -110,7 +111,7 @@ def borrowed(pipe):
 
 @pytest.mark.parametrize("negative", [None, NEGATIVE], ids=["none", "negative"])
 def test_latents_are_those_of_diffusers(family, borrowed, negative):
-    if negative and family.guidance.embedded:
+    if negative and family.guidance.needs.scaled:
         with pytest.raises(ValueError, match="negative_prompt has no part in guidance=embedded"):
             family.ours(borrowed, negative_prompt=negative)
         return
@@ -140,9 +141,9 @@ def test_zigzag_is_finite_and_its_rows_are_counted(family, pipe, gamma2):
     found = family.ours(pipe, sampler)
     hook.remove()
     assert found.isfinite().all() and len(rows) == sampler.nfe(T)
-    zig, zag = (2 * family.guidance.rows(gamma, None, None) for gamma in (GAMMA, gamma2))
+    zig, zag = (2 * family.guidance.evals(gamma, None, None) for gamma in (GAMMA, gamma2))
     assert sorted(rows) == sorted([zig] * (T + 2) + [zag] * 2)
-    assert (zig, zag) == (2, 2) if family.guidance.embedded else (4, 2 if gamma2 < 2 else 4)
+    assert (zig, zag) == (2, 2) if family.guidance.needs.scaled else (4, 2 if gamma2 < 2 else 4)
 
 
 def test_zigzag_without_zigzags_is_standard(family, pipe):
@@ -183,12 +184,12 @@ def folder(family, pipe, tmp_path_factory):
 def test_a_folder_is_what_was_saved_in_it(family, pipe, folder, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     model = dataclasses.replace(family.describe(str(folder)), size=SIZE)
-    assert model.health(SIZE, room={"cpu": 1.0})[-1].state == "ok"
+    assert health(model, SIZE, room={"cpu": 1.0})[-1].state == "ok"
     tiny.close(family.ours(model), family.ours(pipe), 1e-6)
     with adapted(pipe) as opened:
-        curve, spacing = model.levels()
-        assert (curve, spacing.sized(SIZE)) == (opened.curve, opened.spacing.sized(SIZE))
-        assert model.embeds_guidance == opened.embeds_guidance
+        levels, spacing = model.noise_levels()
+        assert (levels, spacing.sized(SIZE)) == (opened.levels, opened.schedule.sized(SIZE))
+        assert model.can == opened.can
     before = model.identity()
     other = shutil.copytree(folder / "transformer", tmp_path / "other")
     found = json.loads((other / "config.json").read_text())
@@ -245,7 +246,7 @@ def test_hunyuan_hears_its_masks(borrowed_hunyuan):
     with adapted(borrowed_hunyuan) as opened:
         cond, _ = opened.encode(PROMPTS, [None, None])
         assert [t.shape[1] for t in cond] == [77, 77, 256, 256] and cond.clip_mask.sum(1).tolist() == [5, 6]
-        node, x = opened.curve.node(500), FAMILIES["hunyuan_11"].x
+        node, x = opened.levels.node(500), FAMILIES["hunyuan_11"].x
         (heard,) = opened(x, node, cond)
         (deaf,) = opened(x, node, cond._replace(t5_mask=torch.ones_like(cond.t5_mask)))
         assert (heard.eps - deaf.eps).abs().max() > 1e-4
@@ -338,7 +339,11 @@ def test_a_size_is_needed_where_the_shift_depends_on_it():
     with pytest.raises(ValueError, match="shifts its times by the picture's size; give size, or schedule=shifted"):
         zz.sample(pipe, PROMPTS, steps=2, initial_latents=x, output="latent")
     found = zz.sample(
-        *(pipe, PROMPTS), steps=2, initial_latents=x, output="latent", schedule=zz.diffusion.spacing.Shifted(3.0)
+        *(pipe, PROMPTS),
+        steps=2,
+        initial_latents=x,
+        output="latent",
+        schedule=zz.diffusion.schedules.shifted.Shifted(3.0),
     )
     assert found.isfinite().all()
 
@@ -411,7 +416,7 @@ def test_full_size_networks_fit_without_weights(name):
         assert opened.size == (1024, 1024)
         shape = opened.shape(opened.size)
         assert shape == (4 if name == "hunyuan" else 16, 128, 128)
-        node = opened.spacing.sized(opened.size).schedule(opened.curve, 4).nodes[0]
+        node = opened.schedule.sized(opened.size).nodes(opened.levels, 4)[0]
         if name == "hunyuan":
             sizes = [(1, 77, 1024), (1, 77), (1, 256, 2048), (1, 256)]
         else:

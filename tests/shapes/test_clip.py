@@ -7,19 +7,20 @@ import pytest
 import torch
 from PIL import Image
 
-from zz.data.hub import placed
-from zz.data.shapes import render
+from tests.make import said
 from zz.data.shapes_prompts import draw_pair
+from zz.models.hub.files import resolve
 from zz.scorers.clip import ClipFeatures, ClipSimilarity
+from zz.worlds.shapes import render
 
 pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from experiments.shapes.export import save_clip
-    from experiments.shapes.tokens import build_tokenizer
-    from experiments.shapes.two_tower import Plan
+    from zz.experiments.train_shapes.export import save_clip
+    from zz.experiments.train_shapes.tokens import build_tokenizer
+    from zz.experiments.train_shapes.two_tower import Plan
 
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("clip") / "clip"
@@ -48,9 +49,9 @@ def test_similarity_is_the_cosine_of_both_towers(folder, pairs):
         b = model.text_projection(model.text_model(**tokenizer(text, return_tensors="pt")).pooler_output)
         wanted.append(100 * torch.cosine_similarity(a, b).item())
     with ClipSimilarity(folder).open() as score:
-        assert score(images, texts) == pytest.approx(wanted, abs=1e-3)
+        assert score(images, said(texts)) == pytest.approx(wanted, abs=1e-3)
         assert score([], []) == []
-        assert score([images[1].convert("RGBA")], texts[1:2]) == pytest.approx(wanted[1:2], abs=1e-3)
+        assert score([images[1].convert("RGBA")], said(texts[1:2])) == pytest.approx(wanted[1:2], abs=1e-3)
 
 
 def test_its_identity_is_its_weights_and_not_their_path(folder, tmp_path):
@@ -95,5 +96,5 @@ def test_refusals(tmp_path):
     with pytest.raises(ValueError, match=r"is no folder of a CLIP: it has no config\.json"):
         ClipSimilarity(str(tmp_path))
     with pytest.raises(ValueError, match="pretrained=zz:shape does not come with zz; what does: shapes"):
-        placed("zz:shape")
-    assert placed("some/id") == "some/id"
+        resolve("zz:shape")
+    assert resolve("some/id") == "some/id"

@@ -7,11 +7,12 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from zz.data.shapes import COLOURS, SHAPES, Paper, Scene, Thing, render
+from tests.make import said
 from zz.data.shapes_prompts import TAGS, Shapes, draw_pair, every
-from zz.scorers.geneval import Detection, verdict
-from zz.scorers.shapes import Cleanliness, ShapesAlignment, ShapesCorrect
-from zz.scorers.shapes_detector import blobs, detect
+from zz.scorers.geneval.rules import Detection, verdict
+from zz.scorers.shapes.detector import blobs, detect
+from zz.scorers.shapes.scorers import Cleanliness, ShapesAlignment, ShapesCorrect
+from zz.worlds.shapes import COLOURS, SHAPES, Paper, Scene, Thing, render
 
 
 def picture(*things, size=32):
@@ -20,7 +21,7 @@ def picture(*things, size=32):
 
 def judge(scorer, pixels, prompt):
     with scorer.open() as score:
-        return score([Image.fromarray(pixels)], [prompt])[0]
+        return score([Image.fromarray(pixels)], said([prompt]))[0]
 
 
 def blot(paint, over=8):
@@ -241,8 +242,8 @@ def test_alignment_is_one_on_truth_and_lower_for_another_prompt():
     scenes = [draw_pair(rng, meta["tag"], held_out=True) for meta in metas]
     images = [Image.fromarray(render(pair.scene)) for pair in scenes]
     with ShapesAlignment().open() as score:
-        own = score(images, [pair.meta["prompt"] for pair in scenes])
-        other = score(images, [meta["prompt"] for meta in metas])
+        own = score(images, said([pair.meta["prompt"] for pair in scenes]))
+        other = score(images, said([meta["prompt"] for meta in metas]))
     assert min(own) == pytest.approx(1)
     assert all(0 <= value <= 1 for value in other)
     assert np.mean(other) < 0.6
@@ -262,7 +263,7 @@ def test_cleanliness_is_near_one_on_truth_and_falls_with_noise_blur_and_foreign_
     with Cleanliness().open() as score:
         clean = {
             name: np.array(
-                score([Image.fromarray(spoil(x).clip(0, 255).astype(np.uint8)) for x in pictures], [""] * 40)
+                score([Image.fromarray(spoil(x).clip(0, 255).astype(np.uint8)) for x in pictures], said([""] * 40))
             )
             for name, spoil in spoils.items()
         }
@@ -274,7 +275,7 @@ def test_cleanliness_is_near_one_on_truth_and_falls_with_noise_blur_and_foreign_
 
 
 def test_a_scorer_takes_any_mode_and_many_pictures():
-    prompts = [p.text for p in Shapes().prompts[:6]]
+    prompts = Shapes().prompts[:6]
     images = [Image.fromarray(picture(STAR, RING)).convert("RGBA")] * 6
     for scorer in (ShapesCorrect(), ShapesAlignment(), Cleanliness()):
         with scorer.open() as score:

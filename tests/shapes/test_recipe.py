@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import zz
-from zz.data.shapes import HELD_OUT
 from zz.data.shapes_prompts import VOCABULARY, every, parse
 from zz.models.sd import StableDiffusion
+from zz.worlds.shapes import HELD_OUT
 
 pytest.importorskip("lightning")
 pytest.importorskip("diffusers")
@@ -18,11 +18,11 @@ pytest.importorskip("diffusers")
 from lightning.fabric import Fabric
 from transformers import CLIPModel, CLIPTokenizer
 
-from experiments.shapes import autoencoder, two_tower, unet
-from experiments.shapes.loop import Average, Course, Limits, train
-from experiments.shapes.tokens import LENGTH, build_tokenizer
-from experiments.shapes.train import Recipe, run
-from experiments.shapes.world import Batches
+from zz.experiments.train_shapes import autoencoder, two_tower, unet
+from zz.experiments.train_shapes.loop import Average, Course, Limits, train
+from zz.experiments.train_shapes.tokens import LENGTH, build_tokenizer
+from zz.experiments.train_shapes.train import Recipe, run
+from zz.experiments.train_shapes.world import Batches
 
 ONCE = Limits(log=1, show=0)
 TOY = Recipe(

@@ -3,7 +3,7 @@
 import pytest
 
 from zz.data.shapes_prompts import parse
-from zz.scorers.geneval import Detection, alignment, kept, relations, verdict
+from zz.scorers.geneval.rules import Detection, alignment, kept, relations, verdict
 
 
 def box(x, y, half=5.0, score=1.0, **colours):

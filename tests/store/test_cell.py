@@ -1,54 +1,44 @@
 """A cell's key: what the pictures are of, and nothing else."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
-from zz.diffusion.ays import AYS
-from zz.diffusion.curve import discrete
-from zz.diffusion.guidance import CFG
-from zz.diffusion.karras import Karras
-from zz.diffusion.samplers import EndToEnd, Standard, Zigzag
-from zz.diffusion.solvers import DDIM, DPMpp2M, EulerAncestral, NoisyInversion
-from zz.diffusion.spacing import Explicit, Own, Timesteps, Uniform
-from zz.lab.cell import Cell, plain
-from zz.lab.planner import Job, merged
+from tests.make import job, recipe
+from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.levels import discrete
+from zz.diffusion.samplers.end_to_end import EndToEnd
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.schedules.ays import AYS
+from zz.diffusion.schedules.base import ModelSchedule
+from zz.diffusion.schedules.explicit import Explicit
+from zz.diffusion.schedules.karras import Karras
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.schedules.uniform import UniformInTime
+from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral
+from zz.diffusion.solvers.noisy_inversion import NoisyInversion
+from zz.lab.cell import Cell, to_json
+from zz.lab.measurements.effective_guidance import EffectiveGuidance
+from zz.lab.plan import merged
+from zz.lab.scale import MeasuredScale
 from zz.models.mixture import Mixture
-
-
-def job(**fields):
-    defaults = {
-        "sampler": Zigzag(2.0, 0.0),
-        "solver": DDIM(),
-        "steps": 10,
-        "model": Mixture(),
-        "guidance": CFG(),
-        "spacing": Own(),
-        "size": (32, 32),
-        "seed": 0,
-        "negative_prompt": None,
-        "precision": "32",
-        "dataset": "inline",
-        "digest": "0",
-        "prompts": ("a red circle", "a blue star", "a green square"),
-        "wanted": 3,
-    }
-    return Job(**(defaults | fields)).resolved()
-
 
 EQUAL = {
     "whole floats are ints": (job(sampler=Zigzag(2, 0)), job(sampler=Zigzag(2.0, 0.0))),
     "lambda null is T - k": (job(), job(sampler=Zigzag(2.0, 0.0, 9))),
     "lambda 0 is standard": (job(sampler=Zigzag(2.0, 1.0, 0)), job(sampler=Standard(2.0))),
     "k 0 is standard": (job(sampler=Zigzag(2.0, 1.0, k=0)), job(sampler=Standard(2.0))),
-    "limit is not identity": (job(wanted=1), job(wanted=3)),
-    "the dataset's name is not identity": (job(dataset="inline"), job(dataset="text")),
+    "limit is not identity": (job(limit=1), job(limit=3)),
+    "the dataset's name is not identity": (job(name="inline"), job(name="text")),
     "recommendations are not identity": (job(model=Mixture(gamma1=9.0, steps=3, batch_size=1)), job()),
     "an error of 0 is none": (job(solver=NoisyInversion(error=0.0)), job()),
     "eta 0 is DDIM": (job(solver=EulerAncestral(eta=0.0)), job()),
-    "the model's own nodes, spelled out": (job(spacing=Timesteps("leading", 1)), job()),
-    "the model's own nodes, listed": (job(spacing=Explicit(tuple(range(901, 0, -100)))), job()),
-    "the model's own nodes, spread over as many": (job(spacing=Uniform(Own(), 10)), job()),
+    "the model's own nodes, spelled out": (job(schedule=Timesteps("leading", 1)), job()),
+    "the model's own nodes, listed": (job(schedule=Explicit(tuple(range(901, 0, -100)))), job()),
+    "the model's own nodes, spread over as many": (job(schedule=UniformInTime(ModelSchedule(), 10)), job()),
     "standard never inverts": (job(sampler=Standard(2.0), solver=NoisyInversion()), job(sampler=Standard(2.0))),
 }
 
@@ -65,18 +55,16 @@ DIFFERENT = {
     "solver": job(solver=DPMpp2M()),
     "injected error": job(solver=NoisyInversion(error=0.1)),
     "guidance": job(guidance=CFG(rescale=0.5)),
-    "schedule": job(spacing=Timesteps("trailing", 0)),
-    "final node": job(spacing=Timesteps("leading", 1, "clean")),
-    "offset": job(spacing=Timesteps("leading", 2)),
-    "ays": job(spacing=AYS()),
-    "table": job(spacing=AYS("sdxl")),
-    "karras": job(spacing=Karras()),
+    "schedule": job(schedule=Timesteps("trailing", 0)),
+    "final node": job(schedule=Timesteps("leading", 1, "clean")),
+    "offset": job(schedule=Timesteps("leading", 2)),
+    "ays": job(schedule=AYS()),
+    "table": job(schedule=AYS("sdxl")),
+    "karras": job(schedule=Karras()),
     "steps": job(steps=11),
     "size": job(size=(32, 48)),
-    "seed": job(seed=1),
     "negative prompt": job(negative_prompt="red"),
     "empty negative prompt": job(negative_prompt=""),
-    "prompts": job(digest="1"),
     "model": job(model=Mixture(std=0.2)),
     "prediction": job(model=Mixture(prediction="v")),
 }
@@ -88,17 +76,29 @@ def test_equal_pictures_have_one_cell(why):
     assert one.cell.key == other.cell.key and len(merged([one, other])) == 1
 
 
+@pytest.mark.parametrize("other", [job(seed=1), job(("a red circle",)), job(("a blue star", "a red circle"))])
+def test_another_seed_or_text_is_another_row_of_one_cell(other):
+    """Pictures are known by cell, seed and text; a ledger holds neither."""
+    assert other.cell.key == job().cell.key and other.id != job().id
+    assert len(merged([job(), other])) == 2
+    assert not {"seed", "dataset", "prompts", "limit"} & {
+        part for name in job().cell.flat() for part in name.split(".")
+    }
+
+
 def test_a_spacing_may_fit_where_the_models_own_does_not():
     """1000 leading steps with offset 1 ask for timestep 1000."""
     trailing = Timesteps("trailing", 0, "clean")
-    assert job(spacing=trailing, steps=1000).spacing == trailing
+    assert job(schedule=trailing, steps=1000).recipe.schedule == trailing
     with pytest.raises(ValueError, match="asks for timestep 1000"):
         job(steps=1000)
 
 
 def test_whatever_moves_numbers_moves_the_key():
-    half = replace(job(), precision="bf16")
-    keys = [job().cell.key, half.cell.key] + [one.cell.key for one in DIFFERENT.values()]
+    half = replace(job().recipe, precision="bf16")
+    scales = [MeasuredScale(one.cell, EffectiveGuidance(), "omega_e") for one in (job(), job(steps=11))]
+    scaled = [recipe(sampler=Standard(2.0), scale=scale).resolved().cell.key for scale in scales]
+    keys = [job().cell.key, half.cell.key, *scaled] + [one.cell.key for one in DIFFERENT.values()]
     assert len(set(keys)) == len(keys)
 
 
@@ -117,17 +117,21 @@ def test_the_key_is_pinned():
 def test_a_long_field_is_known_by_all_of_it():
     curves = [discrete(beta_end=0.012), discrete(beta_end=0.0120001)]
     assert curves[0].abar[:8] == pytest.approx(curves[1].abar[:8], abs=1e-9)
-    assert len({job(model=Mixture(curve=curve)).cell.key for curve in curves}) == 2
-    assert job().cell.ledger["model"]["curve"]["abar"].startswith("sha256:")
+    assert len({job(model=Mixture(levels=levels)).cell.key for levels in curves}) == 2
+    assert job().cell.ledger["model"]["levels"]["abar"].startswith("sha256:")
 
 
 def test_every_ledger_bears_its_format():
-    assert job().cell.ledger["format"] == 1 == Cell.of(sampler=Standard()).ledger["format"]
+    assert job().cell.ledger["format"] == 2 == Cell.of(sampler=Standard()).ledger["format"]
 
 
 def test_merging_keeps_the_most_prompts_asked_for():
-    (one,) = merged([job(wanted=1), job(wanted=3), job(wanted=2)])
+    (one,) = merged([job(limit=1), job(limit=3), job(limit=2)])
     assert one.wanted == 3
+    (one,) = merged([job(limit=1), job(limit=None), job(limit=2)])
+    assert one.limit is None and one.wanted == 3
+    (one,) = merged([job(limit=2, repeats=1), job(limit=1, repeats=3)])
+    assert (one.limit, one.prompts.repeats, one.wanted) == (2, 3, 6)
 
 
 def test_controls_are_what_they_are_called():
@@ -135,29 +139,40 @@ def test_controls_are_what_they_are_called():
     assert list(controls) == [
         "standard",
         "guidance_matched",
-        "compute_matched (predictions)",
-        "compute_matched (rows)",
+        "compute_matched_predictions",
+        "compute_matched_evals",
     ]
     assert controls["standard"].cell == job(sampler=Standard(2.0)).cell
-    ours = job().cost
-    assert controls["compute_matched (predictions)"].cost.predictions == ours.predictions == 28
-    assert 0 <= controls["compute_matched (rows)"].cost.rows - ours.rows < 2
+    ours = job().recipe.cost
+    assert controls["compute_matched_predictions"].recipe.cost.predictions == ours.predictions == 28
+    assert 0 <= controls["compute_matched_evals"].recipe.cost.evals - ours.evals < 2
     assert job(sampler=Standard(2.0)).controls() == {}
     assert "guidance_matched" not in job(sampler=EndToEnd(2.0)).controls()
     assert "guidance_matched" not in job(guidance=CFG(rescale=0.5)).controls()
 
 
+def test_e_cfg_is_made_where_it_is_asked_for():
+    """Standard sampling for as many predictions, at the scales that were measured on ours."""
+    assert "e_cfg" not in job().controls()
+    found = job().controls(("standard", "e_cfg", "compute_matched_predictions"))
+    assert list(found) == ["standard", "e_cfg", "compute_matched_predictions"]
+    costly, control = found["compute_matched_predictions"].recipe, found["e_cfg"].recipe
+    assert control.nodes == costly.nodes and control.cost == costly.cost and control.cell != costly.cell
+    assert control.cell.ledger["scale"]["source"] == job().cell.key
+    assert "e_cfg" not in job(guidance=CFG(rescale=0.5)).controls(("e_cfg", "compute_matched_predictions"))
+
+
 def test_compute_matched_stands_on_uniform_times_over_the_same_range():
-    ours, control = job().schedule, job().controls()["compute_matched (predictions)"].schedule
+    ours, control = job().recipe.nodes, job().controls()["compute_matched_predictions"].recipe.nodes
     assert control.T == 28
-    assert (control.nodes[0], control.nodes[-2], control.nodes[-1]) == (ours.nodes[0], ours.nodes[-2], ours.nodes[-1])
-    gaps = [a.time - b.time for a, b in zip(control.nodes, control.nodes[1:-1], strict=False)]
+    assert (control[0], control[-2], control[-1]) == (ours[0], ours[-2], ours[-1])
+    gaps = [a.time - b.time for a, b in itertools.pairwise(control[:-1])]
     assert max(gaps) - min(gaps) < 1e-9
 
 
 def test_a_ledger_holds_plain_values_only():
     with pytest.raises(TypeError, match="plain values"):
-        plain({"a": object()})
+        to_json({"a": object()})
 
 
 def test_jobs_that_cannot_be_are_refused():
@@ -166,10 +181,10 @@ def test_jobs_that_cannot_be_are_refused():
         ({"steps": 0}, "steps=0"),
         ({"steps": 2000}, "steps=2000"),
         ({"size": (4, 4)}, "size=4x4"),
-        ({"prompts": ("a red dog",), "wanted": 1}, "dog"),
+        ({"prompts": ("a red dog",)}, "dog"),
         ({"negative_prompt": "ugly"}, "ugly"),
         ({"sampler": Zigzag(2.0, lambda_=12)}, "lambda=12"),
     ]:
         with pytest.raises(ValueError, match=message):
             job(**fields)
-    assert replace(job(), wanted=1).cell == job().cell
+    assert job(prompts=("a red circle", "a red dog"), limit=1).cell == job().cell, "only what is asked for is looked at"

@@ -11,21 +11,25 @@ import torch
 from PIL import Image
 
 import zz
+from tests.make import job, scored
 from tests.store.film import Film
-from tests.store.test_cell import job
-from zz.lab import clips
-from zz.lab.clips import check_videos, frames, picture, put_videos, video, without_video
+from zz.lab import video as video_module
 from zz.lab.runner import Runner
-from zz.lab.scoring import score, unscored
+from zz.lab.scoring.names import identity
 from zz.lab.sheet import contact_sheet
-from zz.lab.store import Store, StoreError
-from zz.scorers.base import Scorer
+from zz.lab.store.store import Store, StoreError
+from zz.lab.strip import frames, picture
+from zz.lab.video import check_videos, put_videos, video, without_video
+from zz.scorers.base import ImageScorer
 
 PROMPTS = ("a red circle", "a blue star", "a green square", "a red star", "a blue circle")
 
 
 def film(**fields):
-    return job(**({"model": Film(), "prompts": PROMPTS, "wanted": len(PROMPTS), "steps": 4} | fields))
+    return job(**({"model": Film(), "prompts": PROMPTS, "steps": 4} | fields))
+
+
+NAMES = film().names()
 
 
 def make(store, *jobs, **fields):
@@ -71,21 +75,21 @@ def test_equal_frames_are_equal_videos_that_play(size):
 
 
 def test_a_cell_of_clips_has_a_strip_and_a_video_each(made):
-    cell = film().cell
-    assert made.images(cell) == set(range(5)) and without_video([film()], made) == []
-    strip = made.image(cell, 3)
+    cell, name = film().cell, NAMES[3]
+    assert made.names(cell) == set(NAMES) and without_video([film()], made) == []
+    strip = made.image(cell, name)
     assert strip.size == (96, 32)
-    with Image.open(made.image_path(cell, 3)) as image:
+    with Image.open(made.image_path(cell, name)) as image:
         assert image.text == {"key": cell.key, "prompt": "a red star", "seed": "3"}
-    with av.open(str(made.video_path(cell, 3, 4))) as container:
+    with av.open(str(made.video_path(cell, name, 4))) as container:
         assert sum(1 for _ in container.decode(video=0)) == 3
-    assert made.video_path(cell, 3, 4).read_bytes() == video(frames(strip, 3), 4)
+    assert made.video_path(cell, name, 4).read_bytes() == video(frames(strip, 3), 4)
 
 
 def test_the_strip_is_what_zz_sample_gives(made):
-    (clip,) = zz.sample(Film(), "a red star", sampler=film().sampler, steps=4, seeds=[3])
+    (clip,) = zz.sample(Film(), "a red star", sampler=film().recipe.sampler, steps=4, seeds=[3])
     assert [type(f) for f in clip] == [Image.Image] * 3
-    for ours, kept in zip(clip, frames(made.image(film().cell, 3), 3), strict=True):
+    for ours, kept in zip(clip, frames(made.image(film().cell, NAMES[3]), 3), strict=True):
         assert np.abs(np.asarray(ours).astype(int) - np.asarray(kept)).max() <= 1  # another batch size
     assert not np.array_equal(*(np.asarray(f) for f in clip[:2]))
 
@@ -100,18 +104,18 @@ def test_two_workers_make_the_same_files(made, store_path):
 def test_what_is_lost_is_made_again_equal(made, store_path, lost):
     store, cell = Store(store_path), film().cell
     make(store, film())
-    for path in (store.video_path(cell, 2, 4), store.image_path(cell, 2)):
+    for path in (store.video_path(cell, NAMES[2], 4), store.image_path(cell, NAMES[2])):
         if lost in ("both", {".mp4": "video", ".png": "strip"}[path.suffix]):
             path.unlink()
-    assert [i for _, i in without_video([film()], store)] == ([2] if lost == "video" else [])
+    assert [name for _, name in without_video([film()], store)] == ([NAMES[2]] if lost == "video" else [])
     assert make(store, film()) == 0
     assert files(store) == files(made)
 
 
 def test_frames_a_second_are_no_identity_but_their_own_files(store_path):
-    store, slow = Store(store_path), film(model=Film(fps=2), wanted=1)
+    store, slow = Store(store_path), film(model=Film(fps=2), limit=1)
     assert slow.cell == film().cell != film(model=Film(frames=2)).cell
-    make(store, film(wanted=1))
+    make(store, film(limit=1))
     before = files(store)
     make(store, slow)
     assert before.items() < files(store).items() and len(files(store)) == 3
@@ -119,29 +123,29 @@ def test_frames_a_second_are_no_identity_but_their_own_files(store_path):
 
 def test_a_limit_and_pictures_get_no_videos(made):
     assert without_video([job()], made) == []
-    assert without_video([film(model=Film(fps=9), wanted=2)], made) == [
-        (film(model=Film(fps=9), wanted=2), i) for i in (0, 1)
+    assert without_video([film(model=Film(fps=9), limit=2)], made) == [
+        (film(model=Film(fps=9), limit=2), name) for name in NAMES[:2]
     ]
 
 
 def test_a_strip_that_cannot_be_read_is_named(store_path):
     store = Store(store_path)
-    make(store, film(wanted=1))
-    store.video_path(film().cell, 0, 4).unlink()
-    store.image_path(film().cell, 0).write_bytes(b"broken")
-    with pytest.raises(StoreError, match=r"000000\.png cannot be read as a picture"):
-        put_videos(without_video([film(wanted=1)], store), store, lambda n: None)
+    make(store, film(limit=1))
+    store.video_path(film().cell, NAMES[0], 4).unlink()
+    store.image_path(film().cell, NAMES[0]).write_bytes(b"broken")
+    with pytest.raises(StoreError, match=rf"{NAMES[0]}\.png cannot be read as a picture"):
+        put_videos(without_video([film(limit=1)], store), store, lambda n: None)
 
 
 def test_a_missing_package_is_said_before_anything_runs(monkeypatch):
     check_videos([job(), film()])
-    monkeypatch.setattr(clips, "find_spec", lambda name: None)
+    monkeypatch.setattr(video_module, "find_spec", lambda name: None)
     check_videos([job()])
     with pytest.raises(ValueError, match=r"model=film makes clips.*PyAV, which is not installed: pip install av"):
         check_videos([job(), film()])
 
 
-class Brightness(Scorer):
+class Brightness(ImageScorer):
     """Of each picture it sees."""
 
     name, version, unit, higher_is_better = "brightness", 1, "", True
@@ -152,7 +156,7 @@ class Brightness(Scorer):
     @contextmanager
     def open(self, device="cpu"):
         yield lambda pictures, prompts: [
-            float(np.asarray(p).mean()) + len(t) for p, t in zip(pictures, prompts, strict=True)
+            float(np.asarray(p).mean()) + len(t.text) for p, t in zip(pictures, prompts, strict=True)
         ]
 
 
@@ -167,18 +171,16 @@ class Length(Brightness):
 
 
 def test_scorers_see_frames(made):
-    one = film(scorers=(Brightness(), Length()))
-    score(unscored([one], made), made, "cpu", lambda n: None)
-    lengths, means = ({}, {})
-    for name in (p.name for p in (made.folder(one.cell) / "scores").iterdir()):
-        (lengths if "length" in name else means).update(made.scores(one.cell, name))
-    assert lengths == dict.fromkeys(range(5), 3.0)
-    for i, prompt in enumerate(PROMPTS):
-        assert means[i] == pytest.approx(np.asarray(made.image(one.cell, i)).mean() + len(prompt))
+    one = film()
+    assert scored(made, one, scorers=(Brightness(), Length())) == (10, (), {})
+    assert made.scores(one.cell, identity(Length())) == dict.fromkeys(NAMES, 3.0)
+    means = made.scores(one.cell, identity(Brightness()))
+    for name, prompt in zip(NAMES, PROMPTS, strict=True):
+        assert means[name] == pytest.approx(np.asarray(made.image(one.cell, name)).mean() + len(prompt))
 
 
 def test_a_contact_sheet_shows_the_middle_frame(made):
     with Image.open(contact_sheet([("film", film())], made)) as sheet:
         shown = np.asarray(sheet.crop((190, 84, 190 + 128, 84 + 128)))
-    middle = frames(made.image(film().cell, 0), 3)[1].resize((128, 128), Image.Resampling.NEAREST)
+    middle = frames(made.image(film().cell, NAMES[0]), 3)[1].resize((128, 128), Image.Resampling.NEAREST)
     assert np.array_equal(shown, np.asarray(middle))

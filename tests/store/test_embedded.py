@@ -3,19 +3,17 @@
 import pytest
 
 import zz
-from tests.store.test_cell import job
-from tests.store.test_runner import files, run
-from tests.store.test_worker import grey_levels
+from tests.make import files, grey_levels, job, run
 from zz.data.shapes_prompts import Quick
-from zz.diffusion.samplers import Zigzag
-from zz.lab.store import Store
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.lab.store.store import Store
 
 PROMPTS = tuple(prompt.text for prompt in Quick().prompts)[:12]
 
 
 def one(**fields):
     common = {"model": zz.shapes(), "sampler": Zigzag(4.0, 0.0), "steps": 4, "size": (32, 32)}
-    return job(**(common | {"prompts": PROMPTS, "wanted": len(PROMPTS), "digest": "quick"} | fields))
+    return job(**(common | {"prompts": PROMPTS} | fields))
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +32,8 @@ def test_any_number_of_workers_writes_the_same_files(store_path, alone, workers)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1, 5, 12])
-def test_across_batch_sizes_at_most_one_grey_level(store_path, alone, width):
+@pytest.mark.parametrize("batch_size", [1, 5, 12])
+def test_across_batch_sizes_at_most_one_grey_level(store_path, alone, batch_size):
     store = Store(store_path)
-    assert run(store, one(), batch_size=width)[0] == 0
+    assert run(store, one(), batch_size=batch_size)[0] == 0
     assert grey_levels(store, alone, one().cell, one().cell) <= 1

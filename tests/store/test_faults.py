@@ -11,12 +11,24 @@ from pathlib import Path
 
 import pytest
 
-IMAGES, WIDTH = 24, 2
-LINE = ["steps=40", "lambda=null", f"limit={IMAGES}", f"runner.batch_size={WIDTH}", "scorers=[]"]
+from zz.lab.store.store import Store
+
+IMAGES, BATCH_SIZE = 24, 2
+LINE = ["steps=40", "lambda=null", f"limit={IMAGES}", f"runner.batch_size={BATCH_SIZE}", "scorers=[]"]
+FAULTS = (
+    "kill the parent",
+    "kill a worker",
+    "terminate",
+    "interrupt",
+    "tear pictures",  # the machine went down before anybody had looked at them
+    "tear pictures that were whole",  # and after: runner.verify=true looks at all again
+    "tear the records",
+    "tear the list of whole pictures",
+)
 SWEEP = ["solver=euler_ancestral", "gamma2=0,1", "-m"]
 
 
-def start(store, workers):
+def start(store, workers, *more):
     """A sweep of two cells that share the beginning of their trajectories, on so many workers."""
     command = [
         sys.executable,
@@ -26,6 +38,7 @@ def start(store, workers):
         f"store={store}",
         f"runner.devices={workers}",
         *LINE,
+        *more,
         *SWEEP,
     ]
     environment = os.environ | {"TMPDIR": str(Path(store).parent)}
@@ -33,7 +46,7 @@ def start(store, workers):
 
 
 def pictures(store):
-    return sorted(Path(store).glob("cells/*/images/*/[0-9]*.png"))
+    return sorted(Path(store).glob("cells/*/images/[0-9]*.png"))
 
 
 def digests(store):
@@ -72,10 +85,10 @@ def undisturbed(tmp_path_factory):
 
 
 def disturb(store, seed):
-    """One fault at a random moment of one run; return what was done."""
+    """One fault at a random moment of one run; return what was done, and the words that mend it."""
     rng = random.Random(seed)
     workers = rng.choice([1, 2, 3])
-    fault = rng.choice(["kill the parent", "kill a worker", "terminate", "interrupt", "truncate", "tear the width"])
+    fault = FAULTS[seed % len(FAULTS)]
     if fault == "kill a worker" and workers == 1:
         workers = 2
     process = start(store, workers)
@@ -95,28 +108,46 @@ def disturb(store, seed):
     else:
         process.kill()
         process.communicate(timeout=240)
-        for path in rng.sample(pictures(store), min(3, len(pictures(store)))) if fault == "truncate" else []:
-            path.write_bytes(path.read_bytes()[: rng.randrange(60)])
-        if fault == "tear the width":
-            for path in Path(store).glob("cells/*/width.json"):
-                path.write_text("{")
     deadline = time.monotonic() + 60
     while not all(gone(pid) for pid in below):  # orphans end after their slot
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    return f"{fault} after {after} pictures, {workers} workers"
+    done = f"{fault} after {after} pictures, {workers} workers"
+    return done, tear(Path(store), fault, rng)
+
+
+def tear(store, fault, rng):
+    """What a machine that goes down leaves of files that were being written; return the words that mend it."""
+    whole = fault == "tear pictures that were whole"
+    for folder in store.glob("cells/*/images") if whole else ():
+        cell = Store(store).cell(folder.parent.name)[0]
+        assert Store(store).missing(cell, [path.stem for path in folder.glob("[0-9]*.png")]).names == []
+    if fault.startswith("tear pictures"):
+        torn = rng.sample(pictures(store), min(3, len(pictures(store))))
+        for path in torn:
+            path.write_bytes(path.read_bytes()[: rng.randrange(60)])
+        noted = [p for p in torn if (n := p.parents[1] / "whole.txt").exists() and p.stem in n.read_text().split()]
+        assert noted == torn or not whole
+        return ["runner.verify=true"] if noted else []
+    if fault == "tear the records":
+        for path in (*store.glob("rows/*.json"), *store.glob("cells/*/cell.json"), *store.glob("manifests/*.json")):
+            path.write_text("{")
+    if fault == "tear the list of whole pictures":
+        for path in store.glob("cells/*/whole.txt"):
+            path.write_bytes(path.read_bytes()[: rng.randrange(200)])
+    return []
 
 
 def check(tmp_path, undisturbed, seed):
     store = tmp_path / "store"
-    done = disturb(store, seed)
+    done, words = disturb(store, seed)
     kept = digests(store)
-    process = start(store, 1 + seed % 2)
+    process = start(store, 1 + seed % 2, *words)
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 0, (done, out)
     assert digests(store) == undisturbed, done
     lost = [path for path, digest in kept.items() if undisturbed[path] != digest]
-    assert not lost or "truncate" in done, (done, lost)
+    assert not lost or "tear pictures" in done, (done, lost)
 
 
 @pytest.mark.slow

@@ -1,6 +1,5 @@
 """The runner: the same files whatever was interrupted and however many workers took part."""
 
-import hashlib
 import os
 import signal
 import threading
@@ -9,43 +8,29 @@ import time
 import pytest
 import torch
 
-from tests.store.test_cell import job
+from tests.make import PROMPTS, files, grey_levels, many, run, scored
 from zz.diffusion.noise import KeyedNoise, starting_noise
-from zz.diffusion.samplers import Standard, Zigzag
-from zz.diffusion.solvers import EulerAncestral
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.solvers.euler_ancestral import EulerAncestral
+from zz.lab.plan import plan
 from zz.lab.runner import Runner
-from zz.lab.scoring import score, unscored
-from zz.lab.store import Store, StoreError
+from zz.lab.scoring.names import identity
+from zz.lab.scoring.scoring import unscored
+from zz.lab.store.store import Store, StoreError
 from zz.models.mixture import Mixture
-from zz.scorers.log_odds import LogOdds
-
-PROMPTS = tuple(f"a {c} {s}" for c in ("red", "blue") for s in ("circle", "star", "square", "triangle")) * 3
+from zz.scorers.mixture.log_odds import LogOdds
 
 
-def many(**fields):
-    return job(**({"prompts": PROMPTS, "wanted": len(PROMPTS), "steps": 4} | fields))
-
-
-def files(store, cell):
-    return {i: hashlib.sha256(store.image_path(cell, i).read_bytes()).hexdigest() for i in sorted(store.images(cell))}
-
-
-def run(store, *jobs, said=None, **fields):
-    said = [] if said is None else said
-    done = []
-    missing = Runner(**({"devices": "cpu", "threads": 1} | fields)).run(jobs, store, done.append, said.append)
-    return missing, done
-
-
-@pytest.mark.parametrize(("workers", "width"), [(1, 1), (1, 8), (2, 3), (8, 5), (7, 4)])
-def test_starting_noise_depends_on_the_seed_alone(workers, width):
+@pytest.mark.parametrize(("workers", "size"), [(1, 1), (1, 8), (2, 3), (8, 5), (7, 4)])
+def test_starting_noise_depends_on_the_seed_alone(workers, size):
     """Bitwise, whatever the split: as a user of diffusers would draw it."""
     n, shape = 40, (4, 16, 16)
-    slots = [range(start, min(start + width, n)) for start in range(0, n, width)]
+    slots = [range(start, min(start + size, n)) for start in range(0, n, size)]
     found = {}
     for rank in range(workers):
         for slot in slots[rank::workers]:
-            padded = [min(i, n - 1) for i in range(slot.start, slot.start + width)]
+            padded = [min(i, n - 1) for i in range(slot.start, slot.start + size)]
             noise, later = starting_noise(padded, shape), KeyedNoise(tuple(padded), shape)(3, "zag", 1)
             found |= {i: (noise[i - slot.start], later[i - slot.start]) for i in slot}
     assert sorted(found) == list(range(n))
@@ -73,22 +58,39 @@ def undisturbed(tmp_path_factory):
 
 def test_limit_and_resume_give_the_same_files(store_path, undisturbed):
     store = Store(store_path)
-    for wanted in (1, 6, 6, 24):
-        assert run(store, many(solver=EulerAncestral(), wanted=wanted), batch_size=4)[0] == 0
-        found = files(store, many(solver=EulerAncestral()).cell)
-        assert found == {i: undisturbed[i] for i in range(wanted)}
+    for limit in (1, 6, 6, 24):
+        one = many(solver=EulerAncestral(), limit=limit)
+        assert run(store, one, batch_size=4)[0] == 0
+        assert files(store, one.cell) == {name: undisturbed[name] for name in one.names()}
+        assert len(one.names()) == limit
 
 
 def test_a_lost_picture_is_made_again_alone_and_equal(store_path, undisturbed):
     store, one = Store(store_path), many(solver=EulerAncestral())
     run(store, one, batch_size=4)
-    store.image_path(one.cell, 6).unlink()
-    store.image_path(one.cell, 9).write_bytes(b"\x89PNG\r\n\x1a\n")
+    names, noted = one.names(), store.folder(one.cell) / "whole.txt"
+    assert set(noted.read_text().split()) == set(names), "a run that ends looks at what it made"
+    store.image_path(one.cell, names[6]).unlink()
+    store.image_path(one.cell, names[9]).write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert run(store, one, batch_size=4)[1][0].names == (names[6],), "the other one was whole once"
+    noted.unlink()  # the machine went down before anybody had looked
     _, done = run(store, one, batch_size=4)
-    assert sorted(i for slot in done for i in slot.indices) == [6, 9]
+    assert [slot.names for slot in done] == [(names[9],)]
     assert files(store, one.cell) == undisturbed
     _, done = run(store, one, batch_size=4)
     assert done == []
+
+
+def test_verify_looks_at_every_file(store_path, undisturbed):
+    store, one = Store(store_path), many(solver=EulerAncestral())
+    run(store, one, batch_size=4)
+    store.image_path(one.cell, one.names()[9]).write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert run(store, one, batch_size=4) == (0, [])
+    planned = plan([one], 1, store, verify=True)
+    assert planned.missing == (1,) and planned.broken == (str(store.image_path(one.cell, one.names()[9])),)
+    missing, done = run(store, one, batch_size=4, verify=True)
+    assert missing == 0 and [slot.names for slot in done] == [(one.names()[9],)]
+    assert files(store, one.cell) == undisturbed
 
 
 def test_several_workers_give_the_same_files(store_path, undisturbed):
@@ -102,24 +104,23 @@ def test_across_batch_sizes_at_most_one_grey_level(store_path, tmp_path, undistu
     a, b = Store(store_path), Store(tmp_path / "other")
     run(a, one, batch_size=4)
     run(b, one, batch_size=7)
-    for i in range(one.wanted):
-        pixels = [torch.tensor(list(s.image(one.cell, i).tobytes()), dtype=torch.int16) for s in (a, b)]
-        assert (pixels[0] - pixels[1]).abs().max() <= 1
+    assert a.names(one.cell) == b.names(one.cell) == set(one.names())
+    assert grey_levels(a, b, one.cell, one.cell) <= 1
 
 
 def test_the_first_batch_size_governs_and_is_said(store_path):
     store, said = Store(store_path), []
-    run(store, many(wanted=5), batch_size=4)
+    run(store, many(limit=5), batch_size=4)
     run(store, many(), batch_size=3, said=said)
     assert "begun with batch size 4" in said[0]
-    assert store.width(many().cell) == 4
+    assert store.batch_size(many().id) == 4
 
 
 def test_counted_cost_is_the_planned_cost(store_path):
     store = Store(store_path)
     for one in (many(), many(sampler=Standard(2.0)), many(sampler=Zigzag(2.0, 1.0, 2, rounds=2))):
         _, done = run(store, one)
-        assert {(d.predictions, d.rows) for d in done} == {one.cost}
+        assert {(d.predictions, d.evals) for d in done} == {one.recipe.cost}
 
 
 @pytest.mark.slow
@@ -132,7 +133,7 @@ def test_a_killed_worker_loses_its_slot_and_the_rest_goes_on(store_path, undistu
 
         while not killed:
             children = multiprocessing.active_children()
-            if len(children) == 2 and store.images(one.cell):
+            if len(children) == 2 and store.names(one.cell):
                 os.kill(children[0].pid, signal.SIGKILL)
                 killed.append(children[0].pid)
             time.sleep(0.001)
@@ -176,13 +177,21 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_made(store_path, monkeypatc
     with pytest.raises(StoreError, match="full"):
         run(store, one, batch_size=4)
     monkeypatch.undo()
-    assert len(store.images(one.cell)) == 6
+    assert len(store.names(one.cell)) == 6
     assert run(store, one, batch_size=4)[0] == 0
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("devices", 0), ("devices", "gpu"), ("batch_size", 0), ("batch_size", "big"), ("precision", 8), ("threads", 0)],
+    [
+        ("devices", 0),
+        ("devices", "gpu"),
+        ("batch_size", 0),
+        ("batch_size", "big"),
+        ("precision", 8),
+        ("threads", 0),
+        ("verify", 1),
+    ],
 )
 def test_impossible_settings_are_refused(field, value):
     with pytest.raises(ValueError, match=f"runner.{field}={value!r}".replace("'8'", "8")):
@@ -190,16 +199,17 @@ def test_impossible_settings_are_refused(field, value):
 
 
 def test_scores_are_a_pass_of_their_own(store_path):
-    store, one = Store(store_path), many(scorers=(LogOdds(),))
+    store, one, heard = Store(store_path), many(), []
     run(store, one)
     before = files(store, one.cell)
-    heard = []
-    assert score(unscored([one], store), store, "cpu", heard.append) == (len(PROMPTS), (), {})
-    assert sum(heard) == len(PROMPTS)
-    assert unscored([one], store) == {}
-    assert [len(work) for work in unscored([many(scorers=(LogOdds(std=0.3),))], store).values()] == [1]
-    store.image_path(one.cell, 2).write_bytes(b"broken")
-    other = many(scorers=(LogOdds(std=0.3),))
-    made, unreadable, _ = score(unscored([other], store), store, "cpu", heard.append)
-    assert made == len(PROMPTS) - 1 and "000002.png" in unreadable[0]
-    assert {i: h for i, h in files(store, one.cell).items() if i != 2} == {i: h for i, h in before.items() if i != 2}
+    assert scored(store, one, scorers=(LogOdds(),), tell=heard.append) == (len(PROMPTS), (), {})
+    assert sum(done.scored for done in heard) == len(PROMPTS)
+    assert unscored([one], {one.id: (LogOdds(),)}, store) == []
+    other, broken = LogOdds(std=0.3), one.names()[2]
+    assert [len(slot.pictures) for slot in unscored([one], {one.id: (LogOdds(), other)}, store)] == [24]
+    store.image_path(one.cell, broken).write_bytes(b"broken")
+    made, unreadable, crashed = scored(store, one, scorers=(other,), tell=heard.append)
+    assert made == len(PROMPTS) - 1 and f"{broken}.png" in unreadable[0] and crashed == {}
+    assert store.scores(one.cell, identity(other)).keys() == set(one.names()) - {broken}
+    after = files(store, one.cell)
+    assert after.pop(broken) != before.pop(broken) and after == before

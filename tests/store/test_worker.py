@@ -9,17 +9,21 @@ import pytest
 import torch
 
 import zz
-from tests.store.test_runner import PROMPTS, files, many, run
-from zz.diffusion.samplers import Standard, Zigzag
-from zz.lab.fitting import MOST, fitting
-from zz.lab.fitting import width as fitted
-from zz.lab.record import packages, revision, surroundings
-from zz.lab.scoring import identity, score, unscored
-from zz.lab.store import Store
-from zz.lab.worker import Encoder, opened, out_of_memory
+from tests.make import PROMPTS, files, grey_levels, many, run, scored
+from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.zigzag import Zigzag
+from zz.lab.batch_size import MAX_BATCH, batch_size, largest
+from zz.lab.device import opened, out_of_memory
+from zz.lab.encoder import CACHE_BYTES, Encoder
+from zz.lab.record import host_info, packages, revision
+from zz.lab.runner import Runner
+from zz.lab.scoring.names import identity
+from zz.lab.slots import slots
+from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
-from zz.scorers.log_odds import LogOdds
+from zz.scorers.mixture.log_odds import LogOdds
 
+APART = PROMPTS[:8] + PROMPTS[1:9] + PROMPTS[2:10]  # three slots of eight that say other things
 FULL = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
@@ -50,41 +54,26 @@ class Strained(Mixture):
             yield pipeline
 
 
-def grey_levels(store, other, cell, theirs):
-    """The largest difference between two cells' pictures."""
-    pairs = ((store.image(cell, i), other.image(theirs, i)) for i in sorted(store.images(cell)))
-    return max(
-        (
-            torch.frombuffer(bytearray(a.tobytes()), dtype=torch.uint8).int()
-            - torch.frombuffer(bytearray(b.tobytes()), dtype=torch.uint8).int()
-        )
-        .abs()
-        .max()
-        .item()
-        for a, b in pairs
-    )
-
-
 @pytest.mark.parametrize("room", [1, 3, 5])
 def test_a_batch_that_does_not_fit_is_halved_and_said_once(store_path, tmp_path, room):
     store, other, said = Store(store_path), Store(tmp_path / "other"), []
     one, easy = many(model=Strained(room=room)), many()
     missing, done = run(store, one, batch_size=8, said=said)
-    assert missing == 0 and len(store.images(one.cell)) == len(PROMPTS)
+    assert missing == 0 and len(store.names(one.cell)) == len(PROMPTS)
     sizes = [8 >> n for n in range(4) if 8 >> n > room]
     assert [text.split()[0] for text in said] == [str(n) for n in sizes]
     assert "32x32" in said[0] and f"going on with {sizes[0] // 2} at once" in said[0]
-    assert {(d.predictions, d.rows) for d in done} == {one.cost}
-    assert store.width(one.cell) == 8, "the width that the cell began with stays"
+    assert {(d.predictions, d.evals) for d in done} == {one.recipe.cost}
+    assert store.batch_size(one.id) == 8, "the batch size that the row began with stays"
     run(other, easy, batch_size=8)
     assert grey_levels(store, other, one.cell, easy.cell) <= 1
 
 
 def test_what_does_not_fit_alone_is_recorded_as_failed(store_path):
-    store, one = Store(store_path), many(model=Strained(room=0), wanted=1)
+    store, one = Store(store_path), many(model=Strained(room=0), limit=1)
     missing, _ = run(store, one, batch_size=1)
     assert missing == 1
-    assert "out of memory" in store.failures(one.cell)[0]["error"]
+    assert "out of memory" in store.failures(one.cell)[one.names()[0]]["error"]
 
 
 def test_a_prompt_that_fails_alone_is_recorded_and_the_others_are_made(store_path):
@@ -92,16 +81,18 @@ def test_a_prompt_that_fails_alone_is_recorded_and_the_others_are_made(store_pat
     store = Store(store_path)
     one = many(model=Strained(poison=PROMPTS[3]))
     missing, done = run(store, one, batch_size=8)
-    assert missing == 3 and store.images(one.cell) == set(range(24)) - {3, 11, 19}
+    names = one.names()
+    bad = [names[i] for i in (3, 11, 19)]
+    assert missing == 3 and store.names(one.cell) == set(names) - set(bad)
     failures = store.failures(one.cell)
-    assert set(failures) == {3, 11, 19}
-    assert failures[11]["error"] == "RuntimeError: the text is too strange"
-    assert (failures[11]["prompt"], failures[11]["seed"]) == (PROMPTS[3], 11)
-    assert [sorted(d.failed) for d in done] == [[3], [11], [19]], "each tried once"
+    assert set(failures) == set(bad)
+    assert failures[bad[1]]["error"] == "RuntimeError: the text is too strange"
+    assert (failures[bad[1]]["prompt"], failures[bad[1]]["seed"]) == (PROMPTS[3], 11)
+    assert [list(d.failed) for d in done] == [[name] for name in bad], "each tried once"
     well = many()
     run(Store(store_path), well, batch_size=8)
-    store.put_image(one.cell, 3, store.image(well.cell, 3), PROMPTS[3], 3)
-    assert set(store.failures(one.cell)) == {11, 19}, "a picture that is made after all has not failed"
+    store.put_image(one.cell, bad[0], store.image(well.cell, bad[0]), PROMPTS[3], 3)
+    assert set(store.failures(one.cell)) == set(bad[1:]), "a picture that is made after all has not failed"
 
 
 def test_what_is_no_prompts_fault_ends_the_run(store_path):
@@ -109,10 +100,10 @@ def test_what_is_no_prompts_fault_ends_the_run(store_path):
     with pytest.raises(RuntimeError, match="too strange"):
         run(
             Store(store_path),
-            many(model=Strained(poison=PROMPTS[3]), prompts=(PROMPTS[3],) * 9, wanted=9),
+            many(model=Strained(poison=PROMPTS[3]), prompts=(PROMPTS[3],) * 9),
             batch_size=4,
         )
-    one = many(model=Strained(poison=PROMPTS[3]), prompts=(PROMPTS[3],) * 12, wanted=12)
+    one = many(model=Strained(poison=PROMPTS[3]), prompts=(PROMPTS[3],) * 12)
     with pytest.raises(RuntimeError, match="too strange"):
         run(Store(store_path / "single"), one, batch_size=1)
     assert len(Store(store_path / "single").failures(one.cell)) == 7
@@ -130,17 +121,16 @@ def test_prompts_are_encoded_once_a_model(store_path):
                 yield pipeline
 
     model = Watched()
-    jobs = [many(model=model, sampler=s) for s in (Standard(2.0), Zigzag(2.0, 0.0), Zigzag(2.0, 1.0))]
-    run(Store(store_path), *jobs, batch_size=8, share=False)
-    assert [p.batches for p in seen] == [[8, 8, 8]]
+    samplers = (Standard(2.0), Zigzag(2.0, 0.0), Zigzag(2.0, 1.0))
+    run(Store(store_path), *(many(model=model, sampler=s, prompts=APART) for s in samplers), batch_size=8, reuse=False)
+    run(Store(store_path), *(many(model=model, sampler=s, prompts=PROMPTS, seed=9) for s in samplers), batch_size=8)
+    assert [p.batches for p in seen] == [[8, 8, 8], [8]], "the second time the three slots say the same"
 
 
 def test_conditions_wait_only_for_as_long_as_they_are_needed():
-    from zz.lab.slots import slots
-
     with Mixture().open() as pipeline:
-        job = many()
-        todo = slots(job, 8, range(24))
+        job = many(prompts=APART)
+        todo = slots(job, 8, job.names())
         encoder = Encoder(pipeline, [*todo, *todo])
         for slot in todo:
             encoder(job, slot.padded)
@@ -151,15 +141,12 @@ def test_conditions_wait_only_for_as_long_as_they_are_needed():
 
 
 def test_conditions_take_no_more_room_than_they_are_given():
-    from zz.lab.slots import slots
-    from zz.lab.worker import KEPT
-
     with Strained().open() as pipeline:
-        job = many()
-        todo = slots(job, 8, range(24))
+        job = many(prompts=APART)
+        todo = slots(job, 8, job.names())
         one = Encoder(pipeline, [*todo, *todo])
         one(job, todo[0].padded)
-        size = KEPT - one.room
+        size = CACHE_BYTES - one.room
         assert size > 0
         encoder = Encoder(pipeline, [*todo, *todo], room=2 * size)
         for slot in todo:
@@ -194,20 +181,20 @@ def test_the_automatic_batch_size_fits(room, fits):
     """From the four that the model recommends: halved until it fits; doubled only while that is faster, too."""
     job = many(model=Strained(room=room, batch_size=4))
     with job.model.open() as pipeline:
-        assert fitting(job, pipeline) in fits
-        assert max(pipeline.batches) <= MOST
+        assert largest(job, pipeline) in fits
+        assert max(pipeline.batches) <= MAX_BATCH
 
 
 def test_where_not_even_one_picture_fits_no_larger_batch_is_tried():
     job = many(model=Strained(room=0, batch_size=1))
     with job.model.open() as pipeline:
-        assert fitting(job, pipeline) == 1
+        assert largest(job, pipeline) == 1
         assert max(pipeline.batches) == 2
 
 
 def test_on_a_cpu_the_batch_size_is_what_the_model_recommends(store_path):
-    assert fitted(many(model=Mixture(batch_size=5)), Store(store_path), "cpu") == 5
-    assert fitted(many(model=Mixture(batch_size=50)), Store(store_path), "cpu") == len(PROMPTS), "no need to pad"
+    assert batch_size(many(model=Mixture(batch_size=5)), Store(store_path), "cpu") == 5
+    assert batch_size(many(model=Mixture(batch_size=50)), Store(store_path), "cpu") == 50, "however few are asked for"
 
 
 def test_batch_sizes_are_kept(store_path):
@@ -226,17 +213,22 @@ def test_a_model_with_weights_is_opened_on_a_fabrics_device():
 
 def test_the_event_log_and_the_record_tell_what_happened(store_path):
     store = Store(store_path)
-    one = many(model=Strained(poison=PROMPTS[3]), config={"steps": 4})
-    run(store, one, batch_size=8)
+    one = many(model=Strained(poison=PROMPTS[3]))
+    runner = Runner(devices="cpu", batch_size=8)
+    runner.run([one], store, lambda done: None, lambda text: None, configs={one.id: {"steps": 4}})
+    names = one.names()
+    bad = [names[i] for i in (3, 11, 19)]
     events = [json.loads(line) for line in (store.folder(one.cell) / "events.jsonl").read_text().splitlines()]
     assert [e["event"] for e in events] == ["start", "slot", "slot", "slot", "end"]
-    assert events[1]["indices"] == [0, 1, 2, 4, 5, 6, 7] and list(events[1]["failed"]) == ["3"]
+    assert events[1]["pictures"] == [*names[:3], *names[4:8]] and list(events[1]["failed"]) == bad[:1]
+    assert {event.get("row", one.id) for event in events} == {one.id}
     assert events[-1]["made"] == 21
     (path,) = (store.folder(one.cell) / "runs").glob("*.json")
     record = json.loads(path.read_text())
-    assert record["config"] == {"steps": 4}
-    assert (record["predictions_per_image"], record["rows_per_image"]) == one.cost
-    assert record["batch_size"] == 8 and len(record["images"]) == 21 and set(record["failed"]) == {"3", "11", "19"}
+    assert record["config"] == {"steps": 4} and record["row"] == one.id
+    assert (record["predictions_per_image"], record["evals_per_image"]) == one.recipe.cost
+    assert record["batch_size"] == 8 and set(record["failed"]) == set(bad)
+    assert record["images"] == sorted(set(names) - set(bad))
     assert 0 < record["device_seconds"] <= record["wall_seconds"] + 1e-3
     assert record["peak_memory_bytes"] > 50e6, "this very process holds torch"
     (device,) = record["devices"]
@@ -258,7 +250,7 @@ def test_the_record_names_the_revision_and_whether_it_was_changed(tmp_path):
     subprocess.run([*git, "add", "file"], check=True)
     found = revision(tmp_path)
     assert found["dirty"] is True and len(found["revision"]) == 40
-    assert {"host", "pid", "python", "packages", "git", "slurm"} == set(surroundings())
+    assert {"host", "pid", "python", "packages", "git", "slurm"} == set(host_info())
     assert "pytest" not in packages()
 
 
@@ -282,13 +274,14 @@ class Crashing(LogOdds):
 
 
 def test_a_scorer_that_breaks_down_loses_no_score_and_no_other_scorer(store_path, monkeypatch):
-    monkeypatch.setattr("zz.lab.scoring.BATCH", 10)
+    monkeypatch.setattr("zz.lab.scoring.scoring.BATCH", 10)
     store, heard = Store(store_path), []
-    one = many(scorers=(Crashing(), LogOdds()))
+    one = many()
     run(store, one)
     before = files(store, one.cell)
-    found = score(unscored([one], store), store, "cpu", heard.append)
+    found = scored(store, one, scorers=(Crashing(), LogOdds()), tell=heard.append)
     assert found == (10 + len(PROMPTS), (), {"crashing": "RuntimeError: a kernel failed"})
+    assert [done.crashed for done in heard if done.crashed] == ["RuntimeError: a kernel failed"]
     assert len(store.scores(one.cell, identity(Crashing()))) == 10
     assert len(store.scores(one.cell, identity(LogOdds()))) == len(PROMPTS)
     assert files(store, one.cell) == before

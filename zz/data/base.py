@@ -1,74 +1,166 @@
-"""A prompt set: an ordered list of prompts with an identity."""
+"""Prompt sets: an ordered list of entries, each a text, a seed and whatever its benchmark says of it."""
 
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+REPEAT = 1_000_000  # added to an entry's seed for each repeat
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt, and whatever its benchmark says about it."""
+    """One entry of a prompt set.
+
+    text: what the model is told
+    meta: what its benchmark says of it: a category, a GenEval record, ...
+    seed: its own, which the request's `seed` is added to; None: its number in the whole set
+    """
 
     text: str
-    meta: dict[str, Any] = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    seed: int | None = None
 
 
-class PromptSet(ABC):
-    """Prompts in a fixed order. Prompt i is sampled with seed + i."""
+class Picture(NamedTuple):
+    """One picture to be made of a prompt: its seed, and its place in what was asked for."""
+
+    prompt: Prompt
+    seed: int  # all added up
+    entry: int  # number of the entry in the list, after selection
+    repeat: int
+
+    @property
+    def name(self) -> str:
+        """What its file is called: the seed, and 12 hex digits of the text's SHA-256."""
+        return picture_name(self.prompt.text, self.seed)
+
+
+def picture_name(text: str, seed: int) -> str:
+    """The name of a picture of `text` from `seed`, without its suffix."""
+    return f"{seed:06d}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@dataclass(frozen=True, eq=False)
+class PromptList:
+    """The entries of one request, in order: after selection, with the request's seed added, before `limit`.
+
+    name:    of the prompt set
+    entries: each with its final seed
+    repeats: pictures an entry
+    dropped: entries left out because their text and seed came before
+    """
 
     name: str
+    entries: tuple[Prompt, ...]
+    repeats: int = 1
+    dropped: int = 0
 
-    @abstractmethod
-    def load(self) -> Sequence[Prompt]:
-        """The prompts. Raises ValueError or FileNotFoundError with the remedy."""
-
-    @cached_property
-    def prompts(self) -> tuple[Prompt, ...]:
-        prompts = tuple(self.load())
-        if not prompts:
-            raise ValueError(f"dataset={self.name} holds no prompts")
-        return prompts
+    @classmethod
+    def of(cls, texts: Sequence[str], seed: int = 0, name: str = "inline") -> "PromptList":
+        """Plain texts, numbered from `seed`."""
+        return cls(name, tuple(Prompt(text, {}, seed + i) for i, text in enumerate(texts)))
 
     @cached_property
     def digest(self) -> str:
-        """What the prompts are, whatever the set is called and wherever it came from."""
-        text = json.dumps([[p.text, p.meta] for p in self.prompts], sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """16 hex digits of what the pictures are of: texts and seeds, whatever the set is called."""
+        return _digest([[p.text, p.seed] for p in self.entries])
+
+    @cached_property
+    def record_digest(self) -> str:
+        """16 hex digits of everything: texts, seeds and meta."""
+        return _digest([[p.text, p.seed, dict(p.meta)] for p in self.entries])
+
+    def pictures(self, limit: int | None = None) -> list[Picture]:
+        """The pictures of the first `limit` entries, repeat by repeat."""
+        return [self.picture(e, r) for r in range(self.repeats) for e in range(len(self.entries))[:limit]]
+
+    def picture(self, entry: int, repeat: int = 0) -> Picture:
+        """One picture."""
+        prompt = self.entries[entry]
+        return Picture(prompt, (prompt.seed or 0) + REPEAT * repeat, entry, repeat)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PromptList) and self._same == other._same
+
+    def __hash__(self) -> int:
+        return hash(self._same)
+
+    @property
+    def _same(self) -> tuple[str, str, int]:
+        return self.name, self.record_digest, self.repeats
 
 
 @dataclass(frozen=True)
-class Inline(PromptSet):
-    """Prompts written on the command line or in Python: `dataset=inline dataset.texts='[a red circle]'`."""
+class PromptSet(ABC):
+    """Prompts in a fixed order. An entry's seed is its own, or its number in the whole set.
 
-    texts: tuple[str, ...] = ()
-    name: str = "inline"
+    repeats: pictures an entry; picture r of it has 1,000,000 r added to its seed
+    where:   only entries whose meta says so: {category: Colors}; a list of values allows any of them
+    indices: only these entries, by their numbers in the whole set
+    """
+
+    repeats: int = field(default=1, kw_only=True)
+    where: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
+    indices: tuple[int, ...] | None = field(default=None, kw_only=True)
+    name: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "texts", tuple(str(t) for t in self.texts))
+        if not isinstance(self.repeats, int) or isinstance(self.repeats, bool) or self.repeats < 1:
+            raise ValueError(f"dataset.repeats={self.repeats!r} must be a whole number of at least 1")
+        if self.indices is not None:
+            object.__setattr__(self, "indices", tuple(self.indices))
 
-    def load(self) -> list[Prompt]:
-        if not self.texts:
-            raise ValueError("dataset=inline needs prompts: dataset.texts='[a red circle,a blue star]'")
-        return [Prompt(t) for t in self.texts]
+    @abstractmethod
+    def load(self) -> Sequence[Prompt]:
+        """The whole set. Raises ValueError or FileNotFoundError with the remedy."""
+
+    @cached_property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """The whole set, each entry with its seed."""
+        found = tuple(p if p.seed is not None else replace(p, seed=i) for i, p in enumerate(self.load()))
+        if not found:
+            raise ValueError(f"dataset={self.name} holds no prompts")
+        return found
+
+    def listed(self, seed: int = 0) -> PromptList:
+        """What is asked for: selected, with `seed` added, each text and seed once."""
+        found, seen, dropped = [], set[tuple[str, int]](), 0
+        for prompt in self._selected():
+            one = replace(prompt, seed=(prompt.seed or 0) + seed)
+            if (mine := (one.text, one.seed or 0)) in seen:
+                dropped += 1
+                continue
+            seen.add(mine)
+            found.append(one)
+        return PromptList(self.name, tuple(found), self.repeats, dropped)
+
+    def _selected(self) -> list[Prompt]:
+        found = list(self.prompts)
+        if self.indices is not None:
+            for i in self.indices:
+                if not isinstance(i, int) or not 0 <= i < len(found):
+                    raise ValueError(
+                        f"dataset.indices: {i!r} is no entry of {self.name}, which has 0..{len(found) - 1}"
+                    )
+            found = [found[i] for i in self.indices]
+        for name, wanted in self.where.items():
+            if not any(name in p.meta for p in self.prompts):
+                known = sorted({key for p in self.prompts for key in p.meta})
+                said = f"its meta has {', '.join(known)}" if known else "it has no meta"
+                raise ValueError(f"dataset.where.{name}: no entry of {self.name} has it; {said}")
+            allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
+            kept = [p for p in found if p.meta.get(name) in allowed]
+            if not kept:
+                values = sorted({str(p.meta.get(name)) for p in self.prompts})
+                raise ValueError(f"dataset.where.{name}={wanted} is of no entry; there are {', '.join(values[:30])}")
+            found = kept
+        return found
 
 
-@dataclass(frozen=True)
-class TextFile(PromptSet):
-    """One prompt a line, blank lines left out: `dataset=text dataset.path=prompts.txt`."""
-
-    path: str = ""
-    name: str = "text"
-
-    def load(self) -> list[Prompt]:
-        if not self.path:
-            raise ValueError("dataset=text needs a file: dataset.path=prompts.txt, one prompt a line")
-        try:
-            lines = Path(self.path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"dataset.path={self.path} cannot be read as UTF-8 text: {error}") from error
-        return [Prompt(line.strip()) for line in lines if line.strip()]
+def _digest(what: Any) -> str:
+    text = json.dumps(what, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

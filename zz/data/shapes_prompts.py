@@ -13,7 +13,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import permutations, product
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zz.data.base import Prompt, PromptSet
-from zz.data.shapes import COLOURS, GAP, HELD_OUT, SHAPES, WAYS, Meta, Scene, draw_scene
+from zz.worlds.shapes import COLOURS, GAP, HELD_OUT, SHAPES, WAYS, Meta, Scene, draw_scene
 
 TAGS = ("single_object", "two_object", "counting", "colors", "position", "color_attr")
 NUMBERS = {"two": 2, "three": 3, "four": 4}
@@ -157,7 +157,7 @@ class Shapes(PromptSet):
     sampled with seed + i. All 8 held-out pairs are among the colors, and about a quarter of color_attr names one.
     """
 
-    name: str = "shapes"
+    name: str = field(default="shapes", kw_only=True)
 
     def load(self) -> Sequence[Prompt]:
         return _interleaved({tag: _take(_side(tag, tune=False), n) for tag, n in GENEVAL.items()})
@@ -171,7 +171,7 @@ class ShapesTune(PromptSet):
     24 prompts in all and share them with `shapes`; there only the pictures are apart, where seeds are.
     """
 
-    name: str = "shapes_tune"
+    name: str = field(default="shapes_tune", kw_only=True)
 
     def load(self) -> Sequence[Prompt]:
         return _interleaved({tag: _take(_side(tag, tune=True), n) for tag, n in TUNE.items()})
@@ -181,7 +181,7 @@ class ShapesTune(PromptSet):
 class Quick(PromptSet):
     """60 prompts for a first look, the first ten of each tag of `shapes`: not apart from it."""
 
-    name: str = "quick"
+    name: str = field(default="quick", kw_only=True)
 
     def load(self) -> Sequence[Prompt]:
         return _interleaved({tag: _take(_side(tag, tune=False), 10) for tag in TAGS})

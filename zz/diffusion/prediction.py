@@ -4,11 +4,29 @@ A `Prediction` holds both ends of the line `x = alpha * x0 + sigma * eps` throug
 moving to any noise level divides by nothing, in either direction, at either end of the schedule.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from torch import Tensor
 
 from zz.diffusion.schedule import Node
+
+Gamma = float | Tensor  # a guidance scale: one for all pictures, or (B,), one each
+
+
+def one_branch(gamma: Gamma) -> TypeGuard[float]:
+    """Whether one branch answers at this scale: 0 is unconditional, 1 conditional; a scale a picture takes both."""
+    return not isinstance(gamma, Tensor) and gamma in (0, 1)
+
+
+def unprompted(gamma: Gamma) -> bool:
+    """Whether only the unconditional branch answers at this scale."""
+    return not isinstance(gamma, Tensor) and gamma == 0
+
+
+def per_picture(weight: Gamma, x: Tensor) -> Gamma:
+    """A scale a picture, shaped to multiply latents x  # (B,) -> (B, 1, ..., 1)"""
+    flat = isinstance(weight, Tensor) and weight.ndim == 1
+    return weight.to(x).view(-1, *(1,) * (x.ndim - 1)) if isinstance(weight, Tensor) and flat else weight
 
 
 class Prediction(NamedTuple):
@@ -24,13 +42,14 @@ class Prediction(NamedTuple):
         """
         return node.alpha * self.x0 + node.sigma * self.eps
 
-    def lerp(self, other: "Prediction", weight: float | Tensor) -> "Prediction":
-        """From this prediction towards `other`; a weight above 1 goes beyond it."""
+    def lerp(self, other: "Prediction", weight: Gamma) -> "Prediction":
+        """From this prediction towards `other`; a weight above 1 goes beyond it. weight: float, (B,), or as x0"""
         return self.pushed(weight, other, self)
 
-    def pushed(self, weight: float | Tensor, towards: "Prediction", away: "Prediction") -> "Prediction":
+    def pushed(self, weight: Gamma, towards: "Prediction", away: "Prediction") -> "Prediction":
         """This prediction, moved by so much of the way from `away` to `towards`."""
-        return Prediction(self.x0 + weight * (towards.x0 - away.x0), self.eps + weight * (towards.eps - away.eps))
+        w = per_picture(weight, self.x0)
+        return Prediction(self.x0 + w * (towards.x0 - away.x0), self.eps + w * (towards.eps - away.eps))
 
 
 def from_eps(x: Tensor, node: Node, eps: Tensor) -> Prediction:

@@ -1,12 +1,12 @@
-"""Noise schedules: the T + 1 noise levels that a sampler visits, noisy to clean.
+"""Nodes: the T + 1 noise levels that a sampler visits, noisy to clean.
 
 Every diffusion or flow model here is `x_t = alpha_t * x_0 + sigma_t * eps`. Numbers are Python floats
-(float64); a schedule knows neither tensors nor the network's training.
+(float64); they know neither tensors nor the network's training.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple, Optional
 
 
@@ -28,28 +28,22 @@ class Node(NamedTuple):
         return Node(self.alpha, self.sigma, time, v_at)
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Nodes(tuple[Node, ...]):
     """Nodes 0..T, node 0 the noisiest and node T the cleanest. Refuses to run backwards."""
 
-    nodes: tuple[Node, ...]
-
-    def __post_init__(self) -> None:
-        if len(self.nodes) < 2:
-            raise ValueError(f"a schedule has at least one step (two nodes), got {len(self.nodes)} nodes")
-        for t, s in zip(self.nodes, self.nodes[1:], strict=False):
+    def __new__(cls, nodes: Iterable[Node]) -> "Nodes":
+        made = super().__new__(cls, nodes)
+        if len(made) < 2:
+            raise ValueError(f"a schedule has at least one step (two nodes), got {len(made)} nodes")
+        for t, s in pairwise(made):
             if not s.r < t.r:
                 raise ValueError(
                     f"a schedule runs from noisy to clean, but sigma/alpha goes from {t.r:.6g} (time {t.time:g}) "
                     f"to {s.r:.6g} (time {s.time:g}); lower steps, or choose another schedule"
                 )
+        return made
 
     @property
     def T(self) -> int:
         """The number of steps."""
-        return len(self.nodes) - 1
-
-    def steps(self) -> Iterator[tuple[int, Node, Node]]:
-        """Yield `(i, t, s)` for i = 0..T-1: the step from the noisier node t to the cleaner node s."""
-        for i in range(self.T):
-            yield i, self.nodes[i], self.nodes[i + 1]
+        return len(self) - 1

@@ -1,7 +1,7 @@
-"""A cell: one way of making pictures for one prompt set, known by what the pictures are of.
+"""A cell: one recipe for pictures, known by everything that moves their numbers but prompt and seed.
 
-Its ledger is a whitelist of everything that moves numbers. Devices, workers, batch sizes, paths and limits are
-not in it, so they can neither split nor orphan results. It knows no torch.
+Its ledger is a whitelist. Devices, workers, batch sizes, paths, prompt sets and limits are not in it, so they can
+neither split nor orphan results. It knows no torch.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
-FORMAT = 1  # raised when the same ledger comes to mean other pictures
+FORMAT = 2  # raised when the same ledger comes to mean other pictures
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Cell:
     @classmethod
     def of(cls, **parts: Any) -> "Cell":
         """From objects: frozen dataclasses become their class name, version and fields."""
-        return cls({"format": FORMAT} | {name: plain(part) for name, part in parts.items()})
+        return cls({"format": FORMAT} | {name: to_json(part) for name, part in parts.items()})
 
     @cached_property
     def key(self) -> str:
@@ -49,10 +49,15 @@ class Cell:
     def title(self) -> str:
         """The cell in a few words: the sampler, and whatever is not as usual."""
         words = [_words(self.ledger["sampler"]), f"T={self.ledger['steps']}"]
-        for part, usual in (("schedule", "Own"), ("solver", "DDIM"), ("guidance", "CFG rescale=0 rescale_on=eps")):
+        for part, usual in (
+            ("schedule", "ModelSchedule"),
+            ("solver", "DDIM"),
+            ("guidance", "CFG rescale=0 rescale_on=eps"),
+        ):
             if part in self.ledger and (shown := _words(self.ledger[part])) != usual:
                 words.append(f"{part}={shown}" if " " not in shown else f"{part}=({shown})")
-        words += [f"{part}={self.ledger[part]}" for part in ("seed", "negative_prompt") if self.ledger.get(part)]
+        if self.ledger.get("negative_prompt"):
+            words.append(f"negative_prompt={self.ledger['negative_prompt']}")
         return " ".join(words)
 
     def __hash__(self) -> int:
@@ -62,18 +67,23 @@ class Cell:
         return isinstance(other, Cell) and other.key == self.key
 
 
-def plain(value: Any) -> Any:
+def row_id(key: str, prompts: str) -> str:
+    """The name of a row: a cell, by its key, over a prompt list, by its digest."""
+    return hashlib.sha256(f"{key}/{prompts}".encode()).hexdigest()[:16]
+
+
+def to_json(value: Any) -> Any:
     """A value as JSON would hold it: whole floats become ints (gamma2=0 is gamma2=0.0), long tuples their digest."""
     if is_dataclass(value) and not isinstance(value, type):
         version = getattr(type(value), "version", None)
         named = {"is": type(value).__name__} | ({} if version is None else {"version": version})
-        return named | {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        return named | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         if len(value) > 64:
-            return "sha256:" + hashlib.sha256(json.dumps([plain(v) for v in value]).encode()).hexdigest()[:16]
-        return [plain(v) for v in value]
+            return "sha256:" + hashlib.sha256(json.dumps([to_json(v) for v in value]).encode()).hexdigest()[:16]
+        return [to_json(v) for v in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if value is None or isinstance(value, bool | int | float | str):
@@ -85,29 +95,30 @@ def titles(cells: Sequence[Cell]) -> dict[str, str]:
     """By key: each cell's title, with whatever else tells it from the others (another size, another model ...)."""
     flat = {cell.key: cell.flat() for cell in cells}
     names = dict.fromkeys(name for ledger in flat.values() for name in ledger)
-    told = ("sampler", "steps", "schedule", "solver", "guidance", "seed", "negative_prompt", "format")
-    apart = [
-        name
-        for name in names
-        if name.split(".")[0] not in told and len({repr(ledger.get(name)) for ledger in flat.values()}) > 1
-    ]
-    return {
-        cell.key: " ".join(
-            [cell.title, *(f"{name}={_short(flat[cell.key][name])}" for name in apart if name in flat[cell.key])]
-        )
-        for cell in cells
-    }
+    differ = [name for name in names if len({repr(ledger.get(name)) for ledger in flat.values()}) > 1]
+    shown = ("sampler", "steps", "schedule", "solver", "guidance", "negative_prompt", "format")  # in every title
+    more = [name for name in differ if name.split(".")[0] not in shown and not name.endswith(".version")]
+    found = {cell.key: _with(cell.title, flat[cell.key], more) for cell in cells}
+    if len(set(found.values())) < len(found):  # told apart by versions only
+        versions = [name for name in differ if name.endswith(".version")]
+        found = {key: _with(title, flat[key], versions) for key, title in found.items()}
+    return found
+
+
+def _with(title: str, flat: Mapping[str, Any], names: Sequence[str]) -> str:
+    return " ".join([title, *(f"{name}={_short(flat[name])}" for name in names if name in flat)])
 
 
 def _short(value: Any) -> str:
     return "x".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-_USUAL = {"version": 1, "k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}
+_OWN = {"is": "ModelSchedule"}
+_USUAL = {"k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}
 
 
 def _words(part: Mapping[str, Any]) -> str:
     """A part of the ledger as its name and what is unusual of its fields."""
-    fields = ((k, v) for k, v in part.items() if k != "is" and _USUAL.get(k) != v)
-    shown = [f"{k.rstrip('_')}={f'({_words(v)})' if isinstance(v, Mapping) else v}" for k, v in fields]
+    fields = ((k, v) for k, v in part.items() if k not in ("is", "version") and _USUAL.get(k) != v)
+    shown = [f"{k.rstrip('_')}={f'({_words(v)})' if isinstance(v, Mapping) else v}" for k, v in fields if v != _OWN]
     return " ".join([str(part["is"]), *shown])

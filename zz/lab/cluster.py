@@ -1,22 +1,25 @@
-"""Which share of a run is this process's: of the tasks of an srun step, of a SLURM array, or all of it."""
+"""Which shard of a run is this process's: of the tasks of an srun step, of a SLURM array, or all of it."""
 
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class Share(NamedTuple):
-    """One of `world` equal shares. Every slot has one owner, whatever is done already."""
+class Shard(NamedTuple):
+    """One of `world` equal shards. Every slot has one owner, whatever is done already."""
 
     rank: int = 0
     world: int = 1
 
     def owns(self, ordinal: int) -> bool:
-        """Whether the slot that comes at this place among all slots of the run falls to this share."""
+        """Whether the slot that comes at this place among all slots of the run falls to this shard."""
         return ordinal % self.world == self.rank
 
+    def __str__(self) -> str:
+        return f"shard {self.rank + 1} of {self.world}"
+
     @classmethod
-    def here(cls, environment: Mapping[str, str] = os.environ) -> "Share":
+    def here(cls, environment: Mapping[str, str] = os.environ) -> "Shard":
         """As SLURM tells it. Under submitit an array index is another cell, which is not shared with the others."""
         step, tasks = environment.get("SLURM_STEP_NUM_TASKS"), 1  # set by srun alone; in a batch script there is one
         task = 0
@@ -31,4 +34,4 @@ class Share(NamedTuple):
         return cls(index * tasks + task, indices * tasks)
 
 
-__all__ = ["Share"]
+__all__ = ["Shard"]

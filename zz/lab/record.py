@@ -15,9 +15,9 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from zz.lab.hooks import SlotDone
-from zz.lab.planner import Job
-from zz.lab.store import Store, StoreError
+from zz.lab.job import Job
+from zz.lab.slots import SlotDone
+from zz.lab.store.store import Store, StoreError
 
 SLURM = ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_PROCID", "SLURM_RESTART_COUNT")
 
@@ -26,46 +26,48 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Record:
-    """One cell in one run."""
+    """One row in one run."""
 
     job: Job
     store: Store
-    place: Mapping[str, Any]  # of `surroundings`
+    host: Mapping[str, Any]  # of `host_info`
+    config: object = None  # the resolved configuration that asked for it
     started: float = field(default_factory=time.time)
     slots: list[SlotDone] = field(default_factory=list)
 
     def add(self, done: SlotDone) -> None:
         """A slot is done: one line in the cell's event log."""
         if not self.slots:
-            self._log("start", **{name: self.place[name] for name in ("host", "pid")})
+            self._log("start", **{name: self.host[name] for name in ("host", "pid")})
         self.slots.append(done)
-        made = {"indices": done.indices, "seconds": round(done.seconds, 4), "device": done.device}
+        made = {"row": done.row, "pictures": done.names, "seconds": round(done.seconds, 4), "device": done.device}
         self._log("slot", **made, **({"failed": dict(done.failed)} if done.failed else {}))
 
     def close(self) -> None:
         """The run is over, however it ended."""
         if not self.slots:
             return
-        images = sorted(i for slot in self.slots for i in slot.indices)
+        images = sorted(name for slot in self.slots for name in slot.names)
         self._log("end", made=len(images))
-        made = [slot for slot in self.slots if slot.indices]
+        made = [slot for slot in self.slots if slot.names]
         record: dict[str, Any] = {
+            "row": self.job.id,
             "started": self.started,
             "ended": time.time(),
             "wall_seconds": time.time() - self.started,
             "device_seconds": sum(slot.seconds for slot in self.slots),
             "images": images,
-            "failed": {str(i): error for slot in self.slots for i, error in slot.failed.items()},
-            "batch_size": self.store.width(self.job.cell),
+            "failed": {name: error for slot in self.slots for name, error in slot.failed.items()},
+            "batch_size": self.store.batch_size(self.job.id),
             "predictions_per_image": made[0].predictions if made else 0,
-            "rows_per_image": made[0].rows if made else 0,
+            "evals_per_image": made[0].evals if made else 0,
             "shared_predictions_per_image": max((slot.shared_predictions for slot in made), default=0),
-            "shared_rows_per_image": max((slot.shared_rows for slot in made), default=0),
-            "peak_memory_bytes": max(slot.memory for slot in self.slots),
+            "shared_evals_per_image": max((slot.shared_evals for slot in made), default=0),
+            "peak_memory_bytes": max(slot.peak_bytes for slot in self.slots),
             "devices": sorted({slot.device for slot in self.slots}),
             "source": dict(self.job.model.source()),
-            **self.place,
-            "config": self.job.config,
+            **self.host,
+            "config": self.config,
         }
         with contextlib.suppress(StoreError):  # a full disk must not hide the error that filled it
             self.store.put_run(self.job.cell, record)
@@ -75,7 +77,7 @@ class Record:
             self.store.log(self.job.cell, {"time": time.time(), "event": event, **fields})
 
 
-def surroundings() -> dict[str, Any]:
+def host_info() -> dict[str, Any]:
     """Where a run takes place: machine, packages, the revision of this code, SLURM's names for it."""
     return {
         "host": platform.node(),
@@ -115,4 +117,4 @@ def revision(root: Path = ROOT) -> dict[str, Any] | None:
         return None
 
 
-__all__ = ["Record", "packages", "revision", "surroundings"]
+__all__ = ["Record", "host_info", "packages", "revision"]

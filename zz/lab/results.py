@@ -1,80 +1,154 @@
-"""From scores in the store to rows: each cell's means, and each comparison that its controls allow."""
+"""From a manifest and what the store holds to numbers: each row's means, and its comparisons with its controls.
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+The unit of statistics is the entry: its pictures (`dataset.repeats`) are averaged first.
+"""
 
-from zz.lab.cell import titles
-from zz.lab.planner import Job
-from zz.lab.scoring import identity
-from zz.lab.stats import Interval, Winning, mean, share, winning
-from zz.lab.store import Store
-from zz.scorers.base import Scorer
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from zz.data.base import Picture, Prompt, PromptList
+from zz.lab.cell import Cell
+from zz.lab.scoring.names import kept, meta_name
+from zz.lab.stats import Interval, Winning, mean, proportion, winning
+from zz.lab.store.manifest import Manifest, Row
+from zz.lab.store.store import Store
+
+Where = Callable[[Prompt], bool]
 
 
-class CellRow(NamedTuple):
-    """One cell's line."""
+class Comparison(NamedTuple):
+    """One row against one of its controls, in one score."""
 
-    job: Job
-    title: str
-    images: int  # of job.wanted
-    means: dict[str, Interval]  # scorer name -> mean over the prompts asked for
-
-
-class ComparisonRow(NamedTuple):
-    """One cell against one of its controls."""
-
-    job: Job
-    title: str
-    control: str
-    against: Job
-    scorer: str
+    row: Row
+    role: str
+    against: Row
+    score: str
     winning: Winning
 
 
-def cell_rows(jobs: Sequence[Job], store: Store) -> list[CellRow]:
-    """One row a cell."""
-    rows = []
-    title = titles([job.cell for job in jobs])
-    for job in jobs:
-        images = sum(i < job.wanted for i in store.images(job.cell))
-        means = {s.name: _average(list(_scores(job, s, store).values())) for s in job.scorers}
-        rows.append(CellRow(job, title[job.cell.key], images, means))
-    return rows
+class Results:
+    """A manifest, joined with pictures, scores and set metrics. Reads the store only, each file once."""
+
+    def __init__(self, store: Store, manifest: Manifest) -> None:
+        self.store, self.manifest = store, manifest
+        self._lists: dict[tuple[str, int], PromptList] = {}
+        self._scores: dict[tuple[str, str], dict[int, float]] = {}
+        self._names: dict[str, set[str]] = {}
+        self._features: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
+
+    @cached_property
+    def metrics(self) -> dict[str, Mapping[str, Any]]:
+        """Every metric that a row is scored by, by name: its identity, unit, direction, what it reads."""
+        return {name: about for row in self.manifest.rows for name, about in (row.scorers or {}).items()}
+
+    def prompts(self, row: Row) -> PromptList:
+        """The row's prompt list."""
+        where = row.prompts, row.repeats
+        if where not in self._lists:
+            entries = tuple(Prompt(e["text"], e.get("meta", {}), e["seed"]) for e in self.store.prompts(row.prompts))
+            self._lists[where] = PromptList(row.dataset, entries, row.repeats)
+        return self._lists[where]
+
+    def pictures(self, row: Row) -> list[Picture]:
+        """The pictures that were asked for."""
+        return self.prompts(row).pictures(row.wanted)
+
+    def there(self, row: Row) -> int:
+        """How many of them are there."""
+        if row.cell not in self._names:
+            self._names[row.cell] = self.store.names(_Key(row.cell))
+        return sum(picture.name in self._names[row.cell] for picture in self.pictures(row))
+
+    def scores(self, row: Row, name: str, where: Where | None = None) -> dict[int, float]:
+        """entry -> score, the mean over its pictures; entries of which a picture lacks it are left out."""
+        key = row.id, name
+        if key not in self._scores:
+            self._scores[key] = self._read(row, name)
+        found = self._scores[key]
+        if where is None:
+            return found
+        entries = self.prompts(row).entries
+        return {e: s for e, s in found.items() if where(entries[e])}
+
+    def _read(self, row: Row, name: str) -> dict[int, float]:
+        about = (row.scorers or {}).get(name)
+        if about is None or about.get("kind") == "set":
+            return {}
+        values, sums = self.store.scores(_Key(row.cell), about["id"]), dict[int, list[float]]()
+        for picture in self.pictures(row):
+            said = values.get(meta_name(picture.name, tuple(about["reads"]), picture.prompt.meta))
+            sums.setdefault(picture.entry, []).append(math.nan if said is None else said)
+        return {e: sum(s) / len(s) for e, s in sums.items() if not any(map(math.isnan, s))}
+
+    def mean(self, row: Row, name: str, where: Where | None = None) -> Interval:
+        """The mean with Student's interval; for 0/1 scores the proportion with Wilson's; a set metric as kept."""
+        if (self.metrics.get(name) or {}).get("kind") == "set":
+            return self.set_metric(row, name) or Interval(math.nan, math.nan, math.nan)
+        return average(list(self.scores(row, name, where).values()))
+
+    def set_metric(self, row: Row, name: str) -> Interval | None:
+        """A set metric of all pictures of a row that have features; None if it has not been computed."""
+        about = (row.scorers or {}).get(name)
+        if about is None:
+            return None
+        there = self.features(row, about["features"]).keys()
+        pictures = [picture for picture in self.pictures(row) if picture.name in there]
+        return kept(self.store, about["id"], row.cell, pictures)
+
+    def features(self, row: Row, features: str) -> Mapping[str, np.ndarray]:
+        """picture name -> vector, of features by their identity  # (D,)"""
+        key = row.cell, features
+        if key not in self._features:
+            self._features[key] = self.store.features(_Key(row.cell), features)
+        return self._features[key]
+
+    def measured(self, row: Row, measurement: str, picture: Picture) -> Mapping[str, np.ndarray] | None:
+        """What was measured on a picture, by the measurement's identity or its name; None if nothing was."""
+        names = [n for n in self.store.measurements(_Key(row.cell)) if measurement in (n, n.rpartition("-")[0])]
+        return self.store.measured(_Key(row.cell), names[0], picture.name) if names else None
+
+    def compare(self, ours: Row, theirs: Row, name: str, where: Where | None = None) -> Winning:
+        """Paired over the entries that both have."""
+        better = bool(self.metrics[name]["higher_is_better"])
+        return winning(self.scores(ours, name, where), self.scores(theirs, name, where), better)
+
+    def comparisons(self, partial: bool = False) -> list[Comparison]:
+        """Each row that was asked for against each of its controls, in each score that has a direction.
+
+        partial: also against a control that lacks some of the row's scores
+        """
+        found = []
+        for row in self.manifest.rows:
+            for role, control in self.manifest.controls_of(row):
+                for name, about in (row.scorers or {}).items():
+                    if about["kind"] == "set" or about["higher_is_better"] is None:
+                        continue
+                    ours, theirs = self.scores(row, name).keys(), self.scores(control, name).keys()
+                    if ours & theirs and (partial or ours <= theirs):
+                        found.append(Comparison(row, role, control, name, self.compare(row, control, name)))
+        return found
 
 
-def comparison_rows(jobs: Sequence[Job], store: Store, partial: bool = False) -> list[ComparisonRow]:
-    """Each job against each control of its own that the store has scores of, over the prompts asked for.
-
-    partial: also against a control that lacks some of them
-    """
-    rows = []
-    title = titles([job.cell for job in jobs])
-    for job in jobs:
-        for name, control in job.controls().items():
-            for scorer in job.scorers:
-                ours, theirs = _scores(job, scorer, store), _scores(control, scorer, store)
-                if ours.keys() & theirs.keys() and (partial or ours.keys() <= theirs.keys()):
-                    found = winning(ours, theirs, scorer.higher_is_better)
-                    rows.append(ComparisonRow(job, title[job.cell.key], name, control, scorer.name, found))
-    return rows
+def average(scores: Sequence[float]) -> Interval:
+    """Mean with Student's interval; for 0/1 scores the proportion with Wilson's."""
+    return proportion(sum(scores), len(scores)) if set(scores) <= {0.0, 1.0} and scores else mean(scores)
 
 
-def columns(jobs: Sequence[Job], store: Store) -> list[tuple[str, Job]]:
-    """What a contact sheet shows side by side: each job's standard sampling, if it is there, before the job."""
-    shown: dict[str, Job] = {}
-    for job in jobs:
-        standard = job.controls().get("standard")
-        for one in (standard, job):
-            if one is not None and store.images(one.cell):
-                shown.setdefault(one.cell.key, one)
-    title = titles([job.cell for job in shown.values()])
-    return [(title[key], job) for key, job in shown.items()]
+def meta_is(field: str, value: str) -> Where:
+    """Prompts whose meta has this value, as a text, in a field."""
+    return lambda prompt: str(prompt.meta.get(field)) == value
 
 
-def _average(scores: Sequence[float]) -> Interval:
-    """The mean; of what is either right or wrong, the share that is right, whose interval stays within 0..1."""
-    return share(sum(scores), len(scores)) if set(scores) <= {0.0, 1.0} and scores else mean(scores)
+class _Key(Cell):
+    """A cell known by its key alone, to find its files."""
+
+    def __init__(self, key: str) -> None:
+        object.__setattr__(self, "ledger", {})
+        object.__setattr__(self, "key", key)
 
 
-def _scores(job: Job, scorer: Scorer, store: Store) -> Mapping[int, float]:
-    return {i: s for i, s in store.scores(job.cell, identity(scorer)).items() if i < job.wanted}
+__all__ = ["Comparison", "Results", "average", "meta_is"]

@@ -1,56 +1,51 @@
-"""The runner: takes the slots of what is missing, on one device or several, alone or beside other tasks of a cluster.
+"""The runner: makes what is missing, on one device or several, alone or beside other tasks of a cluster.
 
-Identity is content, so that every slot can be made by anyone at any time. Each share makes its own slots first,
+Identity is content, so that every slot can be made by anyone at any time. Each shard makes its own slots first,
 then takes up whatever is still missing; before a slot is made it is looked up once more.
 """
 
-import contextlib
-import multiprocessing as mp
 import random
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 
 import torch
 
-from zz.diffusion.fields import check_count
-from zz.lab.cluster import Share
-from zz.lab.fitting import width
-from zz.lab.hooks import SlotDone
-from zz.lab.planner import Job
-from zz.lab.record import Record, surroundings
-from zz.lab.slots import Bundle, Slot, bundles, slots
-from zz.lab.store import Store, StoreError
+from zz.diffusion.validate import check_count
+from zz.lab import pool
+from zz.lab.batch_size import batch_size
+from zz.lab.cluster import Shard
+from zz.lab.job import Job
+from zz.lab.measurements.base import Measurement
+from zz.lab.pool import OnMessage
+from zz.lab.record import Record, host_info
+from zz.lab.sharing import family
+from zz.lab.slots import Bundle, Slot, SlotDone, bundles, slots
+from zz.lab.store.store import Store
 from zz.lab.worker import work
 from zz.models.base import PRECISIONS
 
-Tell = Callable[[SlotDone], None]
-Say = Callable[[str], None]
-
-
-class Terminated(Exception):
-    """The run was asked to end (SIGTERM), and did so at the end of a slot."""
+Measured = Mapping[str, Sequence[Measurement]]  # by row: what is measured on its pictures
 
 
 @dataclass(frozen=True)
 class Runner:
-    """
+    """How pictures are made: nothing here but `precision` is part of what they are.
+
     devices:    auto: every GPU, or one CPU worker; N workers, on GPUs where there are any; cpu: one CPU worker
     batch_size: auto: found once for each model and size on a GPU, what the model recommends on a CPU; or N.
-                The first one that a cell was made with governs it.
+                The first one that a row was made with governs it.
     precision:  32, 16 or bf16; part of the cell
     threads:    CPU threads a worker, the same for any number of workers
-    share:      whether cells whose trajectories begin alike, as over lambda, share their predictions; moves no number
+    reuse:      whether cells whose trajectories begin alike, as over lambda, reuse predictions; moves no number
+    verify:     whether every picture file is looked at, also those that were found whole before
     """
 
     devices: str | int = "auto"
     batch_size: str | int = "auto"
     precision: str = "32"
     threads: int = 1
-    share: bool = True
+    reuse: bool = True
+    verify: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", str(self.precision))
@@ -61,44 +56,65 @@ class Runner:
             if value not in word and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 known = ", ".join([*word, "a whole number of at least 1"])
                 raise ValueError(f"runner.{name}={value!r} is not known; known are {known}")
+        for name in ("reuse", "verify"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"runner.{name}={getattr(self, name)!r} must be true or false")
 
-    def run(self, jobs: Sequence[Job], store: Store, tell: Tell, say: Say) -> int:
-        """Make what is missing; return how many pictures still are. `say` hears what a person should know.
+    def run(
+        self,
+        jobs: Sequence[Job],
+        store: Store,
+        on_slot: Callable[[SlotDone], None],
+        on_message: OnMessage,
+        measured: Measured | None = None,
+        configs: Mapping[str, object] | None = None,
+    ) -> int:
+        """Make what is missing; return how many pictures still are. `on_message` hears what a person should know.
+
+        measured: by row, what is measured on its pictures
+        configs:  by row, the resolved configuration that asked for it, for the record
 
         Raises what the work raises if there is one worker; with several, the others go on, and what a dead one
         left is taken up once more. Raises Terminated on SIGTERM, after the slots under way.
         """
-        place = surroundings()
-        records = {job.cell.key: Record(job, store, place) for job in jobs}
-        places, part = self.places(), Share.here()
-        given_up: set[tuple[str, int]] = set()  # prompts that failed are not tried again in this run
+        host, wanted = host_info(), measured or {}
+        records = {job.id: Record(job, store, host, (configs or {}).get(job.id)) for job in jobs}
+        devices, shard = self.device_list(), Shard.here()
+        given_up: set[tuple[str, str]] = set()  # pictures that failed are not tried again in this run
 
-        def told(done: SlotDone) -> None:
-            given_up.update((done.cell.key, i) for i in done.failed)
-            records[done.cell.key].add(done)
-            tell(done)
+        def on_done(done: SlotDone) -> None:
+            given_up.update((done.row, name) for name in done.failed)
+            records[done.row].add(done)
+            on_slot(done)
 
-        try:
-            mine = self._bundles(jobs, store, places[0], given_up, say)
-            self._make([bundle for ordinal, bundle in mine if part.owns(ordinal)], store, places, told, say)
+        def make(todo: Sequence[Bundle]) -> None:
+            pool.run(work, todo, store, devices, self.threads, on_done, on_message)
+
+        def run_all(jobs: Sequence[Job]) -> None:
+            mine = self._bundles(jobs, store, devices[0], given_up, wanted, on_message, self.verify)
+            make([bundle for ordinal, bundle in mine if shard.owns(ordinal)])
             left = None
-            while rest := self._bundles(jobs, store, places[0], given_up, lambda text: None):
-                before, left = left, sum(len(slot.indices) for _, bundle in rest for slot in bundle)
+            while rest := self._bundles(jobs, store, devices[0], given_up, wanted, lambda text: None):
+                before, left = left, sum(len(slot.names) + len(slot.measure) for _, bundle in rest for slot in bundle)
                 if left == before:
                     break
-                if part.world > 1:
-                    say(f"share {part.rank + 1} of {part.world} is done; taking up what the others have not made yet")
+                if shard.world > 1:
+                    on_message(f"{shard} is done; taking up what the others have not made yet")
+                    # in step with whoever is still on the way, every slot would be made twice
+                    rest = random.Random(shard.rank).sample(rest, len(rest))
                 else:
-                    say("some pictures are still missing; trying them once more")
-                if part.world > 1:  # in step with whoever is still on the way, every slot would be made twice
-                    rest = random.Random(part.rank).sample(rest, len(rest))
-                self._make([bundle for _, bundle in rest], store, places, told, say)
+                    on_message("some pictures are still missing; trying them once more")
+                make([bundle for _, bundle in rest])
+
+        try:
+            run_all([job for job in jobs if not job.recipe.scale])
+            run_all([job for job in jobs if job.recipe.scale])  # they read what was measured on the others
         finally:
             for record in records.values():
                 record.close()
-        return sum(len(store.missing(job.cell, range(job.wanted)).indices) for job in jobs)
+        return sum(len(store.missing(job.cell, job.names()).names) for job in jobs)
 
-    def places(self) -> list[str]:
+    def device_list(self) -> list[str]:
         """The devices to work on, one worker each."""
         gpus = torch.cuda.device_count() if self.devices != "cpu" else 0
         if self.devices in ("auto", "cpu"):
@@ -108,137 +124,52 @@ class Runner:
             raise ValueError(f"runner.devices={n}, but there are {gpus} GPUs; choose at most {gpus}, or cpu")
         return [f"cuda:{i}" if gpus else "cpu" for i in range(n)]
 
-    def width(self, job: Job) -> int:
+    def planned_batch_size(self, job: Job) -> int:
         """The batch size that is planned with: the one asked for, or what the model recommends."""
         found = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
         check_count("model.batch_size", found, 1)
         return found
 
     def _bundles(
-        self, jobs: Sequence[Job], store: Store, place: str, given_up: set[tuple[str, int]], say: Say
+        self,
+        jobs: Sequence[Job],
+        store: Store,
+        device: str,
+        given_up: set[tuple[str, str]],
+        measured: Measured,
+        on_message: OnMessage,
+        verify: bool = False,
     ) -> list[tuple[int, Bundle]]:
         """What is missing, each bundle with its place among all that the run would make if nothing was there."""
         found: list[Slot] = []
         for job in jobs:
-            missing = [
-                i for i in store.missing(job.cell, range(job.wanted)).indices if (job.cell.key, i) not in given_up
-            ]
-            if not missing:
-                continue
-            asked = store.width(job.cell) or (
-                width(job, store, place) if self.batch_size == "auto" else self.width(job)
-            )
-            about = {"model": job.model.name, "dataset": job.dataset, **job.cost._asdict()}
-            governing = store.begin(job.cell, len(job.prompts), asked, about)
-            if self.batch_size not in ("auto", governing):
-                used = f"batch size {governing}, which governs it; {self.batch_size} is not used"
-                say(f"cell {job.cell.key} was begun with {used}")
-            found += slots(job, governing, missing)
-        families = {family: n for n, family in enumerate(dict.fromkeys(job.family for job in jobs))}
+            lacking = store.missing(job.cell, job.names(), verify).names
+            lacking = [name for name in lacking if (job.id, name) not in given_up]
+            unmeasured = {m: names for m in measured.get(job.id, ()) if (names := _unmeasured(job, m, store, verify))}
+            if lacking or unmeasured:
+                found += slots(job, self._governing(job, store, device, on_message), lacking, unmeasured)
+        ordinals = {kind: n for n, kind in enumerate(dict.fromkeys(family(job) for job in jobs))}
         return [
-            (families[bundle[0].job.family] + bundle[0].start // bundle[0].width, bundle)
-            for bundle in bundles(found, self.share)
+            (ordinals[family(bundle[0].job)] + bundle[0].start // bundle[0].batch_size + bundle[0].repeat, bundle)
+            for bundle in bundles(found, self.reuse)
         ]
 
-    def _make(self, todo: Sequence[Bundle], store: Store, places: list[str], tell: Tell, say: Say) -> None:
-        """Make bundles on all places."""
-        if not todo:
-            return
-        if len(places) > 1:
-            self._spread(todo, store, places, tell, say)
-            return
-        with limited_threads(self.threads), _until_sigterm() as asked_to_end:
-            for done in work(todo, store, places[0]):
-                if isinstance(done, str):
-                    say(done)
-                    continue
-                tell(done)
-                if asked_to_end:
-                    raise Terminated
-
-    def _spread(self, todo: Sequence[Bundle], store: Store, places: list[str], tell: Tell, say: Say) -> None:
-        """One spawned process a place; bundles are shared out by stride."""
-        context = mp.get_context("spawn")
-        workers: dict[Connection, BaseProcess] = {}
-        for rank, place in enumerate(places[: len(todo)]):
-            here, there = context.Pipe(duplex=False)
-            args = (there, todo[rank :: len(places)], store, place, self.threads)
-            process: BaseProcess = context.Process(
-                target=_worker, args=args, daemon=True, name=f"worker {rank} on {place}"
-            )
-            process.start()
-            there.close()
-            workers[here] = process
-        with contextlib.ExitStack() as stack:
-            stack.callback(_reap, workers)
-            asked_to_end = stack.enter_context(_until_sigterm())
-            told_them = False
-            while workers:
-                if asked_to_end and not told_them:
-                    told_them = True
-                    for process in workers.values():
-                        process.terminate()
-                for pipe in wait(list(workers), timeout=0.2):
-                    assert isinstance(pipe, Connection)
-                    try:
-                        message = pipe.recv()
-                    except (EOFError, OSError):
-                        process = workers.pop(pipe)
-                        process.join()
-                        if process.exitcode and not asked_to_end:
-                            say(f"{process.name} died with exit code {process.exitcode}; the others go on")
-                        continue
-                    if isinstance(message, str):
-                        say(f"{workers[pipe].name}: {message}")
-                    else:
-                        tell(message)
-        if asked_to_end:
-            raise Terminated
+    def _governing(self, job: Job, store: Store, device: str, on_message: OnMessage) -> int:
+        """The batch size of a row, and its records begun."""
+        known = store.batch_size(job.id)
+        asked = known or (batch_size(job, store, device) if self.batch_size == "auto" else self.planned_batch_size(job))
+        store.begin(job.cell, {"model": job.model.name, **job.recipe.cost._asdict()})
+        governing = store.begin_row(job.id, job.cell, job.prompts.record_digest, asked)
+        if self.batch_size not in ("auto", governing):
+            used = f"batch size {governing}, which governs it; {self.batch_size} is not used"
+            on_message(f"row {job.id} was begun with {used}")
+        return governing
 
 
-def _worker(pipe: Connection, todo: list[Bundle], store: Store, device: str, threads: int) -> None:
-    """A spawned process. The parent hears of every slot, or of the one error that ended it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    torch.set_num_threads(threads)
-    try:
-        with _until_sigterm() as asked_to_end:
-            for done in work(todo, store, device):
-                pipe.send(done)
-                if asked_to_end:
-                    raise SystemExit(143)
-    except BrokenPipeError:
-        raise SystemExit(1) from None  # the parent is gone
-    except (ValueError, StoreError, RuntimeError, OSError) as error:
-        pipe.send(f"{type(error).__name__}: {error}")
-        raise SystemExit(1) from None
+def _unmeasured(job: Job, measurement: Measurement, store: Store, verify: bool) -> list[str]:
+    """The names of pictures that are still to be measured."""
+    asked = job.pictures if measurement.first is None else [p for p in job.pictures if p.entry < measurement.first]
+    return store.unmeasured(job.cell, measurement.identity, [p.name for p in asked], verify)
 
 
-@contextlib.contextmanager
-def _until_sigterm() -> Iterator[list[int]]:
-    """A list that is empty until SIGTERM arrives. Elsewhere than in the main thread none can, and it stays empty."""
-    arrived: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield arrived
-        return
-    before = signal.signal(signal.SIGTERM, lambda number, frame: arrived.append(number))
-    try:
-        yield arrived
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _reap(workers: dict[Connection, BaseProcess]) -> None:
-    for process in workers.values():
-        process.kill()  # every file is whole at any moment
-        process.join()
-
-
-@contextlib.contextmanager
-def limited_threads(n: int) -> Iterator[None]:
-    """So many CPU threads for torch, and afterwards as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+__all__ = ["Runner"]

@@ -1,51 +1,75 @@
-"""A contact sheet: the same prompts and seeds, side by side, cell by cell; of a clip, its middle frame."""
+"""A contact sheet: the same prompts and seeds, side by side, row by row; of a clip, its middle frame."""
 
 import hashlib
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from zz.lab.clips import frames
-from zz.lab.planner import Job
-from zz.lab.store import Store
+from zz.lab.job import Job
+from zz.lab.store.store import Store
+from zz.lab.strip import frames
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 PICTURE, LABEL, HEAD, GAP = 136, 190, 84, 8
+RIGHT, WRONG = "#0072b2", "#d55e00"  # told apart by colour-blind eyes; the mark says the same
 
 
-def contact_sheet(columns: Sequence[tuple[str, Job]], store: Store, rows: int = 8) -> Path | None:
-    """Write a sheet with one column a cell and one row a prompt; None if no prompt is in every column.
+def contact_sheet(
+    columns: Sequence[tuple[str, Job]],
+    store: Store,
+    rows: int = 8,
+    verdicts: Mapping[str, Mapping[str, bool]] | None = None,
+) -> Path | None:
+    """Write a sheet with one column a row of the run and one line a prompt; None if no prompt is in every column.
+
+    verdicts: by row and picture, whether it is right: marked on the sheet
 
     Raises StoreError on a picture that cannot be read.
     """
     if not columns:
         return None
-    common = set.intersection(*(store.images(job.cell) for _, job in columns))
     first = columns[0][1]
-    indices = sorted(i for i in common if i < min(job.wanted for _, job in columns))
-    indices = indices[:: max(1, len(indices) // rows)][:rows]  # spread over the set
-    if not indices:
+    common = set.intersection(*(store.names(job.cell) & set(job.names()) for _, job in columns))
+    shown = [p for p, name in zip(first.pictures, first.names(), strict=True) if name in common]
+    shown = shown[:: max(1, len(shown) // rows)][:rows]  # spread over the set
+    if not shown:
         return None
     font = ImageFont.load_default(size=13)
     step = PICTURE + GAP
-    sheet = Image.new("RGB", (LABEL + step * len(columns) + GAP, HEAD + step * len(indices) + GAP), "white")
+    sheet = Image.new("RGB", (LABEL + step * len(columns) + GAP, HEAD + step * len(shown) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
     for c, (title, job) in enumerate(columns):
         _write(draw, (LABEL + c * step, 6), title, 17, font)
-        for r, i in enumerate(indices):
-            clip = frames(store.image(job.cell, i), job.model.frames)
+        for r, one in enumerate(shown):
+            clip = frames(store.image(job.cell, one.name), job.model.frames)
             picture = clip[len(clip) // 2]
             picture.thumbnail((PICTURE, PICTURE), Image.Resampling.LANCZOS)
             if max(picture.size) < PICTURE:  # small pictures grow by whole pixels
                 times = PICTURE // max(picture.size)
                 picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-            sheet.paste(picture, (LABEL + c * step, HEAD + r * step))
-    for r, i in enumerate(indices):
-        _write(draw, (8, HEAD + r * step + 4), f"{first.prompts[i]}\nseed {first.seed + i}", 26, font)
-    name = hashlib.sha256(repr([job.cell.key for _, job in columns] + indices).encode()).hexdigest()[:12]
+            at = (LABEL + c * step, HEAD + r * step)
+            sheet.paste(picture, at)
+            right = (verdicts or {}).get(job.id, {}).get(one.name)
+            if right is not None:
+                _mark(draw, (at[0] + picture.width, at[1]), right)
+    for r, one in enumerate(shown):
+        _write(draw, (8, HEAD + r * step + 4), f"{one.prompt.text}\nseed {one.seed}", 26, font)
+    asked = [job.cell.key for _, job in columns] + [one.name for one in shown]
+    name = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     return store.put_sheet(name, sheet)
+
+
+def _mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int], right: bool) -> None:
+    """A tick or a cross in the picture's upper right corner."""
+    x, y = corner[0] - 22, corner[1] + 4
+    draw.rectangle((x - 2, y - 2, x + 18, y + 18), fill="white")
+    if right:
+        draw.line((x + 1, y + 9, x + 6, y + 14, x + 15, y + 2), fill=RIGHT, width=3)
+    else:
+        draw.line((x + 2, y + 2, x + 14, y + 14), fill=WRONG, width=3)
+        draw.line((x + 14, y + 2, x + 2, y + 14), fill=WRONG, width=3)
 
 
 def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int, font: Font) -> None:

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zz.diffusion.fields import check_count
-from zz.diffusion.spacing import Timesteps
-from zz.models.latent import LatentPipeline
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.validate import check_count
+from zz.models.base import Can
+from zz.models.pretrained.pipeline import LatentPipeline
+from zz.models.pretrained.unet import UNetModel
 from zz.models.sd import StableDiffusionPipeline
-from zz.models.unet import UNetModel
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,17 @@ class AnimateDiff(UNetModel):
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         super().check(size, prompts, precision)
-        unet, adapter = self._config("unet"), self._config("motion_adapter")
+        unet, adapter = self.config_of("unet"), self.config_of("motion_adapter")
         check_frames("model.frames", self.frames, adapter.get("motion_max_seq_length", 32))
         own, its = (list(config.get("block_out_channels", ())) for config in (unet, adapter))
         if own != its or adapter.get("conv_in_channels"):
             raise ValueError(
                 f"model.motion_adapter={self.motion_adapter} is made for a U-Net of {its} channels that reads latents "
-                f"of {adapter.get('conv_in_channels') or 4}; that of model.pretrained={self._home().name} has {own}, 4"
+                f"of {adapter.get('conv_in_channels') or 4}; that of model.pretrained={self.home().name} has {own}, 4"
             )
 
-    def _config(self, part: str) -> Mapping[str, Any]:
-        found = super()._config(part)
+    def config_of(self, part: str) -> Mapping[str, Any]:
+        found = super().config_of(part)
         if part != "scheduler":
             return found
         asked = {"beta_schedule": self.beta_schedule, "timestep_spacing": "linspace", "set_alpha_to_one": True}
@@ -75,7 +76,7 @@ class AnimateDiff(UNetModel):
     def _opened(self, loaded: Any) -> "AnimateDiffPipeline":
         from diffusers import DDIMScheduler
 
-        loaded.scheduler = DDIMScheduler.from_config(self._config("scheduler"))
+        loaded.scheduler = DDIMScheduler.from_config(self.config_of("scheduler"))
         loaded.unet.eval()  # made of the U-Net and the adapter only now
         return AnimateDiffPipeline(loaded, self.size, self.savings.release, self.frames)
 
@@ -86,7 +87,9 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
     frames: of a clip; by default 16, as in diffusers, or as many as the adapter was made for
     """
 
-    tappable = False  # guidance that reaches into attention has not been tried on clips
+    @property
+    def can(self) -> Can:
+        return Can()  # guidance that reaches into attention has not been tried on clips
 
     def __init__(
         self, parts: Any, size: tuple[int, int] | None = None, release: bool = False, frames: int | None = None
@@ -100,9 +103,9 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
         most = parts.unet.config.motion_max_seq_length
         self.frames = min(16, most) if frames is None else frames
         check_frames("frames", self.frames, most)
-        if isinstance(self.spacing, Timesteps) and self.spacing.spacing == "linspace":
-            self.spacing = replace(
-                self.spacing, final="clean"
+        if isinstance(self.schedule, Timesteps) and self.schedule.spacing == "linspace":
+            self.schedule = replace(
+                self.schedule, final="clean"
             )  # it ends on timestep 0: what comes after can be no other
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -119,8 +122,8 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
     def encode_image(self, pictures: Tensor) -> Tensor:
         raise ValueError("a picture is no clip: AnimateDiff has no way from pictures to latents; it cannot invert them")
 
-    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
-        return super()._said(rows, time, [torch.cat(list(conds)).repeat_interleave(rows.shape[2], dim=0)])
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+        return super()._said(batch, time, [torch.cat(list(conds)).repeat_interleave(batch.shape[2], dim=0)])
 
 
 def check_frames(name: str, frames: int, most: int) -> None:

@@ -1,23 +1,21 @@
-"""What a model is to the rest of the house. A description is free; weights live inside one `with`."""
+"""Interfaces: `Model`, a picklable description without weights, and `Pipeline`, the loaded model."""
 
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zz.diffusion.curve import Curve
-from zz.diffusion.guidance import Guidance, Guided
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import Levels
+from zz.diffusion.network import Guided
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
-from zz.diffusion.spacing import Spacing
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.schedules.base import Schedule
 
 PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
 
@@ -39,40 +37,37 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing that a run needs.
+class Can:
+    """What a model's networks can do.
 
-    name:   what it is, in a word
-    state:  ok, missing (or too little, or another than is expected), or unknown
-    found:  what is there
-    remedy: what to do; "" if nothing
+    taps:   whether guidance can reach into their attention: whether they take `Tapped`
+    scaled: whether they can themselves be told a guidance scale: whether they take `ScaledCond`
     """
 
-    name: str
-    state: Literal["ok", "missing", "unknown"]
-    found: str
-    remedy: str = ""
+    taps: bool = False
+    scaled: bool = False
 
-    @classmethod
-    def disk(cls, name: str, path: Path, need_gb: float, remedy: str) -> "Check":
-        """Whether `need_gb` GB can be written where `path` lies, or would lie. Makes no folder."""
-        above = next(p for p in (path.absolute(), *path.absolute().parents) if os.access(p, os.F_OK))
-        if need_gb and not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-            return cls(name, "missing", f"{path} cannot be written", remedy)
-        free = shutil.disk_usage(above).free / 1e9
-        found = f"{free:,.1f} GB free at {path}" + (f", {need_gb:.1f} GB needed" if need_gb else "")
-        return cls(name, "ok", found) if free >= need_gb else cls(name, "missing", found, remedy)
+    def __and__(self, other: "Can") -> "Can":
+        return Can(self.taps and other.taps, self.scaled and other.scaled)
 
 
 class Pipeline(ABC):
     """An opened model: a `Denoiser` with what stands before and behind it."""
 
     device: torch.device
-    curve: Curve  # as in Model.levels
-    spacing: Spacing
+    levels: Levels  # as in Model.levels
+    schedule: Schedule
     size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
-    embeds_guidance: bool = False  # whether its network can itself be told a guidance scale
-    tappable: bool = False  # as in Model
+
+    @property
+    def can(self) -> Can:
+        """What its networks can do."""
+        return Can()
+
+    @property
+    def watchable(self) -> tuple[Any, Any] | None:
+        """Loaded parts, and where their network attends to the text (a `TextAttention`); None where it cannot be."""
+        return None
 
     @abstractmethod
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -112,10 +107,26 @@ class Model(ABC):
     batch_size: int
     frames: int = 1  # more than one: it makes clips,
     fps: int = 8  # which are shown so fast
-    tappable: ClassVar[bool] = False  # whether guidance can reach into its attention: whether it takes `Tapped`
-    has_weights: ClassVar[bool] = True  # one without is not put on a device
-    embeds_guidance: bool = False  # as in Pipeline
-    negative_prompts: tuple[str, ...] = ()  # that it tells a network, whatever it is given
+
+    @property
+    def can(self) -> Can:
+        """What its networks can do."""
+        return Can()
+
+    @property
+    def watchable(self) -> bool:
+        """Whether its attention to the text can be watched."""
+        return False
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether it has any to put on a device."""
+        return True
+
+    @property
+    def negative_prompts(self) -> tuple[str, ...]:
+        """Fixed negative prompts of its sub-networks."""
+        return ()
 
     @property
     def others(self) -> frozenset[Leg]:
@@ -135,22 +146,12 @@ class Model(ABC):
         return {}
 
     @abstractmethod
-    def levels(self) -> tuple[Curve, Spacing]:
+    def noise_levels(self) -> tuple[Levels, Schedule]:
         """The noise levels that it was trained on, and the nodes that its makers sample on."""
 
     @abstractmethod
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         """Raise ValueError on what this model cannot do, before anything is loaded."""
-
-    def health(
-        self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
-    ) -> list[Check]:
-        """What it needs before it is opened, and whether it is here. Loads nothing, downloads no weights.
-
-        room: GB of memory that are free on each device it would be opened on
-        """
-        self.check(size, (), precision)
-        return [Check("model", "ok", f"{self.name} needs nothing: it has no weights")]
 
     @abstractmethod
     def open(self, device: str = "cpu", precision: str = "32") -> AbstractContextManager[Pipeline]:

@@ -4,7 +4,7 @@ What gamma1 and gamma2 are depends on the guidance, and on whether the network w
 
 guidance=embedded: dev only. The network is told gamma1 in the zig and gamma2 in the zag, in one row with the prompt.
 guidance=cfg:      u + gamma * (c - u) over a row with the prompt and one with the negative prompt, None being the
-                   encoded "". On dev both rows are told `model.embedded` besides, so that gamma = 1 is dev as it is
+                   encoded "". On dev both branches are also given `model.embedded`, so that gamma = 1 is dev as it is
                    usually run. schnell is told none; its makers run it at gamma = 1.
 """
 
@@ -16,13 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from zz.diffusion.curve import Curve
-from zz.diffusion.fields import check_count, check_number
-from zz.diffusion.guidance.base import Told
-from zz.diffusion.spacing import Spacing, from_config
-from zz.models.latent import FLOW, LatentPipeline, Text, factor
-from zz.models.text_attention import TextAttention
-from zz.models.transformer import TransformerModel, TransformerPipeline
+from zz.diffusion.guidance.base import ScaledCond
+from zz.diffusion.levels import Levels
+from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.validate import check_count, check_number
+from zz.models.attention.reading import TextAttention
+from zz.models.base import Can
+from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text, factor
+from zz.models.pretrained.scheduler import from_config
+from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 PACK = 2  # a token is so many latents a side
 
@@ -48,7 +50,10 @@ class FluxPipeline(TransformerPipeline):
         side = parts.default_sample_size * parts.vae_scale_factor
         super().__init__(parts, size or (side, side), release)
         self._embedded, self._text_tokens = embedded, text_tokens
-        self.embeds_guidance = bool(self.net.config.guidance_embeds)
+
+    @property
+    def can(self) -> Can:
+        return Can(scaled=bool(self.net.config.guidance_embeds))
 
     @classmethod
     def channels(cls, network: Mapping[str, Any]) -> int:
@@ -59,9 +64,9 @@ class FluxPipeline(TransformerPipeline):
         return factor(vae) * PACK
 
     @classmethod
-    def levels(
+    def noise_levels(
         cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
-    ) -> tuple[Curve, Spacing]:
+    ) -> tuple[Levels, Schedule]:
         return from_config(scheduler, cls.multiple(network, vae), even=True)
 
     @property
@@ -83,16 +88,17 @@ class FluxPipeline(TransformerPipeline):
         B = len(prompts)
         return Text(tokens[:B], pooled[:B]), Text(tokens[B:], pooled[B:])
 
-    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Text | Told]) -> Tensor:
-        each = [cond if isinstance(cond, Told) else Told(cond, self._embedded) for cond in conds]
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Text | ScaledCond]) -> Tensor:
+        each = [cond if isinstance(cond, ScaledCond) else ScaledCond(cond, self._embedded) for cond in conds]
         tokens, pooled = (torch.cat(parts) for parts in zip(*(told.cond for told in each), strict=True))
-        gammas = time.new_tensor([told.gamma for told in each]).repeat_interleave(len(rows) // len(each))
-        h, w = (side // PACK for side in rows.shape[-2:])
-        places = torch.cartesian_prod(*(torch.arange(n, device=rows.device) for n in (1, h, w))).to(time.dtype)
+        n = len(batch) // len(each)  # pictures
+        gammas = torch.cat([torch.as_tensor(scaled.gamma).to(time).expand(n) for scaled in each])
+        h, w = (side // PACK for side in batch.shape[-2:])
+        places = torch.cartesian_prod(*(torch.arange(n, device=batch.device) for n in (1, h, w))).to(time.dtype)
         said = self.net(
-            hidden_states=pixel_unshuffle(rows, PACK).flatten(2).mT,
-            timestep=(time / self.curve.N).expand(len(rows)),
-            guidance=gammas if self.embeds_guidance else None,
+            hidden_states=pixel_unshuffle(batch, PACK).flatten(2).mT,
+            timestep=(time / self.levels.N).expand(len(batch)),
+            guidance=gammas if self.can.scaled else None,
             pooled_projections=pooled,
             encoder_hidden_states=tokens,
             txt_ids=places.new_zeros(tokens.shape[1], 3),
@@ -132,11 +138,11 @@ class Flux(TransformerModel):
         check_count("model.text_tokens", self.text_tokens, 1)
 
     @property
-    def embeds_guidance(self) -> bool:  # type: ignore[override]
-        return bool(self._config("transformer").get("guidance_embeds", False))
+    def can(self) -> Can:
+        return Can(scaled=bool(self.config_of("transformer").get("guidance_embeds", False)))
 
     def identity(self) -> Mapping[str, Any]:
-        told = {"embedded": self.embedded} if self.embeds_guidance else {}
+        told = {"embedded": self.embedded} if self.can.scaled else {}
         return {**super().identity(), "text_tokens": self.text_tokens} | told
 
     def _opened(self, loaded: Any) -> FluxPipeline:

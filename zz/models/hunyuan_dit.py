@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from zz.models.latent import LatentPipeline
-from zz.models.pretrained import two_sides
-from zz.models.text_attention import TextAttention
-from zz.models.transformer import TransformerModel, TransformerPipeline
+from zz.models.attention.reading import TextAttention
+from zz.models.pretrained.description import two_sides
+from zz.models.pretrained.pipeline import LatentPipeline
+from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 TOKENS = 77, 256  # of a text, that CLIP and T5 read
 ORIGINAL = 1024, 1024  # what version 1.1 is told of the size that a picture had, as its makers have it
@@ -68,42 +68,42 @@ class HunyuanDiTPipeline(TransformerPipeline):
         (clip, no_clip, mask, no_mask), (t5, no_t5, mask_t5, no_mask_t5) = both
         return Texts(clip, mask, t5, mask_t5), Texts(no_clip, no_mask, no_t5, no_mask_t5)
 
-    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Texts]) -> Tensor:
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Texts]) -> Tensor:
         clip, clip_mask, t5, t5_mask = (torch.cat(parts) for parts in zip(*conds, strict=True))
         said = self.net(
-            rows,
-            time.to(rows.dtype).expand(len(rows)),  # the network computes in the type that the time comes in
+            batch,
+            time.to(batch.dtype).expand(len(batch)),  # the network computes in the type that the time comes in
             encoder_hidden_states=clip,
             text_embedding_mask=clip_mask,
             encoder_hidden_states_t5=t5,
             text_embedding_mask_t5=t5_mask,
-            image_rotary_emb=self._places(rows),
+            image_rotary_emb=self._places(batch),
             return_dict=False,
-            **self._told(rows),
+            **self._told(batch),
         )[0]
-        return said[:, : rows.shape[1]]  # the rest is a learned variance
+        return said[:, : batch.shape[1]]  # the rest is a learned variance
 
-    def _told(self, rows: Tensor) -> dict[str, Tensor]:
+    def _told(self, batch: Tensor) -> dict[str, Tensor]:
         """What version 1.1 is told of sizes and style."""
         if not self.net.config.use_style_cond_and_image_meta_size:
             return {}
-        height, width = (side * self.parts.vae_scale_factor for side in rows.shape[-2:])
-        sizes = rows.new_tensor([*self._original_size, height, width, 0, 0])  # the last two: nothing is cut off
+        height, width = (side * self.parts.vae_scale_factor for side in batch.shape[-2:])
+        sizes = batch.new_tensor([*self._original_size, height, width, 0, 0])  # the last two: nothing is cut off
         return {
-            "image_meta_size": sizes.repeat(len(rows), 1),
-            "style": torch.zeros(len(rows), dtype=torch.int64, device=rows.device),
+            "image_meta_size": sizes.repeat(len(batch), 1),
+            "style": torch.zeros(len(batch), dtype=torch.int64, device=batch.device),
         }
 
-    def _places(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def _places(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the tokens' places, on a grid stretched to that of a picture of 512 pixels."""
         from diffusers.models.embeddings import get_2d_rotary_pos_embed
         from diffusers.pipelines.hunyuandit.pipeline_hunyuandit import get_resize_crop_region_for_grid
 
         patch = self.net.config.patch_size
-        grid = (rows.shape[-2] // patch, rows.shape[-1] // patch)
+        grid = (batch.shape[-2] // patch, batch.shape[-1] // patch)
         region = get_resize_crop_region_for_grid(grid, 512 // self.parts.vae_scale_factor // patch)
         width = self.net.inner_dim // self.net.num_heads
-        return get_2d_rotary_pos_embed(width, region, grid, device=rows.device, output_type="pt")
+        return get_2d_rotary_pos_embed(width, region, grid, device=batch.device, output_type="pt")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class HunyuanDiT(TransformerModel):
         object.__setattr__(self, "original_size", two_sides("original_size", self.original_size))
 
     def identity(self) -> Mapping[str, Any]:
-        told = self._config("transformer").get("use_style_cond_and_image_meta_size", True)
+        told = self.config_of("transformer").get("use_style_cond_and_image_meta_size", True)
         return {**super().identity()} | ({"original_size": self.original_size} if told else {})
 
     def _opened(self, loaded: Any) -> HunyuanDiTPipeline:

@@ -6,18 +6,20 @@ It downloads nothing and imports neither diffusers nor transformers. A condition
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from zz.data.scenes import Compass, Pictures, World
-from zz.diffusion.curve import Curve, Discrete, Flow, discrete
-from zz.diffusion.fields import check_choice, check_number
+from zz.diffusion.levels import Discrete, Flow, Levels, discrete
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity, from_x0
 from zz.diffusion.schedule import Node
-from zz.diffusion.spacing import Shifted, Spacing, Timesteps
+from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.schedules.shifted import Shifted
+from zz.diffusion.schedules.timesteps import Timesteps
+from zz.diffusion.validate import check_choice, check_number
 from zz.models.base import Model, Pipeline
+from zz.worlds.scenes import Compass, Pictures, World
 
 
 @dataclass(frozen=True)
@@ -27,31 +29,40 @@ class Mixture(Model):
     world:      Pictures (small RGB pictures) or Compass (2-D points)
     std:        standard deviation of each component, in latent units (pixels run over -1..1)
     prediction: what the network says: eps, x0 or v; a flow says its velocity whatever stands here
-    curve:      the noise levels that it believes in
+    levels:      the noise levels that it believes in
     gamma1, steps, size, batch_size: recommended
     """
 
     world: World = field(default_factory=Pictures)
     std: float = 0.1
     prediction: Literal["eps", "x0", "v"] = "eps"
-    curve: Curve = field(default_factory=discrete)
+    levels: Levels = field(default_factory=discrete)
     gamma1: float = 2.0
     steps: int = 50
     size: tuple[int, int] = (32, 32)
     batch_size: int = 16
     name: str = "mixture"
-    has_weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         check_number("model.std", self.std, 1e-6)
         check_choice("model.prediction", self.prediction, ("eps", "x0", "v"))
 
-    def identity(self) -> Mapping[str, Any]:
-        return {"world": self.world, "std": self.std, "prediction": self.prediction, "curve": self.curve, "version": 1}
+    @property
+    def has_weights(self) -> bool:
+        return False
 
-    def levels(self) -> tuple[Curve, Spacing]:
-        return self.curve, Shifted() if isinstance(self.curve, Flow) else Timesteps("leading", offset=1)
+    def identity(self) -> Mapping[str, Any]:
+        return {
+            "world": self.world,
+            "std": self.std,
+            "prediction": self.prediction,
+            "levels": self.levels,
+            "version": 1,
+        }
+
+    def noise_levels(self) -> tuple[Levels, Schedule]:
+        return self.levels, Shifted() if isinstance(self.levels, Flow) else Timesteps("leading", offset=1)
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         if precision != "32":
@@ -77,7 +88,7 @@ class MixturePipeline(Pipeline):
 
     def __init__(self, model: Mixture, device: torch.device) -> None:
         self.model, self.device = model, device
-        self.curve, self.spacing = model.levels()
+        self.levels, self.schedule = model.noise_levels()
         self._means: dict[tuple[int, ...], Tensor] = {}
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
@@ -93,7 +104,7 @@ class MixturePipeline(Pipeline):
         return mask(prompts), mask([n or "" for n in negative_prompts])
 
     def __call__(self, x: Tensor, node: Node, *conds: Tensor) -> tuple[Prediction, ...]:
-        level = self.curve.node(node.time)  # the noise that the network believes in
+        level = self.levels.node(node.time)  # the noise that the network believes in
         a, s, v = level.alpha, level.sigma, self.model.std**2
         means = self._flat(x)
         flat = x.double().flatten(1)  # (B, D)
@@ -111,7 +122,7 @@ class MixturePipeline(Pipeline):
 
     def _said(self, x: Tensor, node: Node, level: Node, x0: Tensor, eps: Tensor) -> Prediction:
         """Pass on only what a network of this prediction type would have said."""
-        if not isinstance(self.curve, Discrete):
+        if not isinstance(self.levels, Discrete):
             return from_velocity(x, node, eps - x0)
         if self.model.prediction == "eps":
             return from_eps(x, node, eps)

@@ -7,22 +7,25 @@ Who is strong and who is weak may differ in guidance (the sampler's own fields),
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from zz.diffusion.curve import Curve
-from zz.diffusion.fields import check_text
-from zz.diffusion.guidance import Guidance, Guided
-from zz.diffusion.prediction import Prediction
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import Levels
+from zz.diffusion.network import Guided
+from zz.diffusion.prediction import Gamma, Prediction
 from zz.diffusion.schedule import Node
-from zz.diffusion.spacing import Spacing
-from zz.diffusion.trajectory import Leg
-from zz.models.base import Check, Model, Pipeline
+from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.validate import check_text
+from zz.models.base import Can, Model, Pipeline
 
 
 @dataclass(frozen=True)
-class Network:
+class Side:
     """How a network differs from the one that the steps ask. What is None is the same.
 
     model:           another model in the same latent space, such as one with other weights or a LoRA at another scale
@@ -43,11 +46,11 @@ class Network:
         return prompts, negatives if self.negative_prompt is None else [self.negative_prompt] * len(prompts)
 
 
-SAME = Network()
+SAME = Side()
 
 
 @dataclass(frozen=True)
-class Networks(Model):
+class PerLeg(Model):
     """
     own:    what the steps ask; it recommends, encodes pictures and decodes
     strong: what the way down of a `reflection` asks
@@ -55,8 +58,8 @@ class Networks(Model):
     """
 
     own: Model
-    strong: Network = SAME
-    weak: Network = SAME
+    strong: Side = SAME
+    weak: Side = SAME
     name: str = field(init=False)
     gamma1: float = field(init=False)
     steps: int = field(init=False)
@@ -81,19 +84,15 @@ class Networks(Model):
             object.__setattr__(self, name, side)
 
     @property
-    def has_weights(self) -> bool:  # type: ignore[override]
-        return any(model.has_weights for model in self._models())
+    def can(self) -> Can:
+        return reduce(and_, (model.can for model in self.models()))
 
     @property
-    def tappable(self) -> bool:  # type: ignore[override]
-        return all(model.tappable for model in self._models())
+    def has_weights(self) -> bool:
+        return any(model.has_weights for model in self.models())
 
     @property
-    def embeds_guidance(self) -> bool:  # type: ignore[override]
-        return all(model.embeds_guidance for model in self._models())
-
-    @property
-    def negative_prompts(self) -> tuple[str, ...]:  # type: ignore[override]
+    def negative_prompts(self) -> tuple[str, ...]:
         return tuple(n for side in (self.strong, self.weak) if (n := side.negative_prompt) is not None)
 
     @property
@@ -103,10 +102,10 @@ class Networks(Model):
 
     def asked(self, legs: Collection[Leg]) -> Model:
         strong, weak = (self.strong if Leg.STRONG in legs else SAME), (self.weak if Leg.ZAG in legs else SAME)
-        return self.own if strong == weak == SAME else Networks(self.own, strong, weak)
+        return self.own if strong == weak == SAME else PerLeg(self.own, strong, weak)
 
     def identity(self) -> Mapping[str, Any]:
-        def differs(side: Network) -> dict[str, Any]:
+        def differs(side: Side) -> dict[str, Any]:
             texts = {"prompt": side.prompt, "negative_prompt": side.negative_prompt}
             found: dict[str, Any] = {name: text for name, text in texts.items() if text is not None}
             if side.model:
@@ -122,8 +121,8 @@ class Networks(Model):
             found |= {f"{name}.{k}": v for k, v in (side.model.source() if side.model else {}).items()}
         return found
 
-    def levels(self) -> tuple[Curve, Spacing]:
-        return self.own.levels()
+    def noise_levels(self) -> tuple[Levels, Schedule]:
+        return self.own.noise_levels()
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         self.own.check(size, prompts, precision)
@@ -131,25 +130,21 @@ class Networks(Model):
             texts, negatives = side.texts(prompts, [None] * len(prompts))
             said = [text for text in (*texts, *negatives) if text is not None] if side != SAME else []
             (side.model or self.own).check(size, said, precision)
-            if side.model and side.model.levels()[0] != self.own.levels()[0]:
+            if side.model and side.model.noise_levels()[0] != self.own.noise_levels()[0]:
                 raise ValueError(f"{name}.model={side.model.name} has other noise levels than {self.own.name}")
 
-    def health(
-        self, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
-    ) -> list[Check]:
-        return [check for model in self._models() for check in model.health(size, precision, room)]
-
     @contextmanager
-    def open(self, device: str = "cpu", precision: str = "32") -> Iterator["NetworksPipeline"]:
+    def open(self, device: str = "cpu", precision: str = "32") -> Iterator["PerLegPipeline"]:
         with ExitStack() as stack:
-            opened = {model: stack.enter_context(model.open(device, precision)) for model in self._models()}
-            yield NetworksPipeline(self, opened)
+            opened = {model: stack.enter_context(model.open(device, precision)) for model in self.models()}
+            yield PerLegPipeline(self, opened)
 
-    def _models(self) -> list[Model]:
+    def models(self) -> list[Model]:
+        """The distinct models among them."""
         return list(dict.fromkeys([self.own, *(s.model for s in (self.strong, self.weak) if s.model)]))
 
 
-class Told(NamedTuple):
+class PerNetwork(NamedTuple):
     """One condition for each network."""
 
     own: Any
@@ -157,23 +152,26 @@ class Told(NamedTuple):
     weak: Any
 
 
-class NetworksPipeline(Pipeline):
+class PerLegPipeline(Pipeline):
     """The open networks. As a denoiser it is the one of the steps; bound to a guidance, each leg has its own."""
 
-    def __init__(self, model: Networks, opened: Mapping[Model, Pipeline]) -> None:
+    def __init__(self, model: PerLeg, opened: Mapping[Model, Pipeline]) -> None:
         self.own = opened[model.own]
         self.sides = {
             Leg.STRONG: (model.strong, opened[model.strong.model or model.own]),
             Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
         }
-        self.tappable = all(pipeline.tappable for pipeline in opened.values())
-        self.embeds_guidance = all(pipeline.embeds_guidance for pipeline in opened.values())
-        self.device, self.curve, self.spacing, self.size = (
+        self._can = reduce(and_, (pipeline.can for pipeline in opened.values()))
+        self.device, self.levels, self.schedule, self.size = (
             self.own.device,
-            self.own.curve,
-            self.own.spacing,
+            self.own.levels,
+            self.own.schedule,
             self.own.size,
         )
+
+    @property
+    def can(self) -> Can:
+        return self._can
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         shape = self.own.shape(size)
@@ -183,19 +181,19 @@ class NetworksPipeline(Pipeline):
                 raise ValueError(f"{name}.model has latents {pipeline.shape(size)}, the steps' model has {shape}")
         return shape
 
-    def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Told, Told]:
+    def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[PerNetwork, PerNetwork]:
         own = self.own.encode(prompts, negative_prompts)
         told = [
             own if side == SAME else pipeline.encode(*side.texts(prompts, negative_prompts))
             for side, pipeline in self.sides.values()
         ]
         cond, uncond = zip(own, *told, strict=True)
-        return Told(*cond), Told(*uncond)
+        return PerNetwork(*cond), PerNetwork(*uncond)
 
-    def __call__(self, x: Tensor, node: Node, *conds: Told) -> tuple[Prediction, ...]:
+    def __call__(self, x: Tensor, node: Node, *conds: PerNetwork) -> tuple[Prediction, ...]:
         return self.own(x, node, *(cond.own for cond in conds))
 
-    def bind(self, guidance: Guidance, cond: Told, uncond: Told) -> Guided:
+    def bind(self, guidance: Guidance, cond: PerNetwork, uncond: PerNetwork) -> Guided:
         own = self.own.bind(guidance, cond.own, uncond.own)
         strong, weak = (pipeline for _, pipeline in self.sides.values())
         by_leg = {
@@ -203,10 +201,10 @@ class NetworksPipeline(Pipeline):
             Leg.ZAG: weak.bind(guidance, cond.weak, uncond.weak),
         }
 
-        def guided(x: Tensor, node: Node, gamma: float, leg: Leg) -> Prediction:
+        def guided(x: Tensor, node: Node, gamma: Gamma, leg: Leg) -> Prediction:
             return by_leg.get(leg, own)(x, node, gamma, leg)
 
-        return guided
+        return Guided(guided, lambda x, node, leg: by_leg.get(leg, own).look(x, node, leg))
 
     def decode(self, x: Tensor) -> Tensor:
         return self.own.decode(x)
@@ -215,4 +213,4 @@ class NetworksPipeline(Pipeline):
         return self.own.encode_image(pictures)
 
 
-__all__ = ["Network", "Networks"]
+__all__ = ["PerLeg", "Side"]

@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zz.models.latent import LatentPipeline
-from zz.models.unet import UNetModel, UNetPipeline
+from zz.models.base import Can
+from zz.models.pretrained.pipeline import LatentPipeline
+from zz.models.pretrained.unet import UNetModel, UNetPipeline
 
 
 class StableDiffusionPipeline(UNetPipeline):
@@ -21,8 +22,8 @@ class StableDiffusionPipeline(UNetPipeline):
         negatives = [text or "" for text in negative_prompts]
         return self.parts.encode_prompt(prompts, self.device, 1, True, negative_prompt=negatives)
 
-    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
-        return self.parts.unet(rows, time, encoder_hidden_states=torch.cat(list(conds)), return_dict=False)[0]
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+        return self.parts.unet(batch, time, encoder_hidden_states=torch.cat(list(conds)), return_dict=False)[0]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,6 @@ class StableDiffusion(UNetModel):
 
     kind: ClassVar[str] = "StableDiffusionPipeline"
     pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline
-    tappable: ClassVar[bool] = True
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
     without: ClassVar[Mapping[str, Any]] = {
         "safety_checker": None,
@@ -41,6 +41,10 @@ class StableDiffusion(UNetModel):
     }
 
     name: str = "sd"
+
+    @property
+    def can(self) -> Can:
+        return Can(taps=True)
 
 
 __all__ = ["StableDiffusion", "StableDiffusionPipeline"]

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zz.models.latent import FLOW, LatentPipeline, Text
-from zz.models.text_attention import TextAttention
-from zz.models.transformer import TransformerModel, TransformerPipeline
+from zz.models.attention.reading import TextAttention
+from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text
+from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 T5_TOKENS = 256  # that T5 reads of a text; so many zeros stand in for it where there is no T5
 T5 = ("text_encoder_3", "tokenizer_3")
@@ -53,11 +53,11 @@ class StableDiffusion3Pipeline(TransformerPipeline):
         )
         return Text(cond, pooled), Text(uncond, unpooled)
 
-    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
         tokens, pooled = (torch.cat(parts) for parts in zip(*conds, strict=True))
         return self.net(
-            hidden_states=rows,
-            timestep=time.expand(len(rows)),
+            hidden_states=batch,
+            timestep=time.expand(len(batch)),
             encoder_hidden_states=tokens,
             pooled_projections=pooled,
             return_dict=False,
@@ -105,7 +105,7 @@ class StableDiffusion3(TransformerModel):
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         super().check(size, prompts, precision)
-        home = self._home()
+        home = self.home()
         if self.t5 and not (home.read("model_index.json").get(T5[0]) or [None])[0]:
             raise ValueError(f"model.pretrained={home.name} has no {T5[0]}; model.t5=false does without")
 

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from zz.models.latent import LatentPipeline, Text
-from zz.models.pretrained import two_sides
-from zz.models.unet import UNetModel, UNetPipeline
+from zz.models.base import Can
+from zz.models.pretrained.description import two_sides
+from zz.models.pretrained.pipeline import LatentPipeline, Text
+from zz.models.pretrained.unet import UNetModel, UNetPipeline
 
 
 class Micro(NamedTuple):
@@ -42,14 +43,14 @@ class StableDiffusionXLPipeline(UNetPipeline):
             uncond, unpooled = uncond.masked_fill(none[:, None, None], 0), unpooled.masked_fill(none[:, None], 0)
         return Text(cond, pooled), Text(uncond, unpooled)
 
-    def _said(self, rows: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
         tokens, pooled = (torch.cat([cond[i] for cond in conds]) for i in (0, 1))
-        height, width = (side * self.parts.vae_scale_factor for side in rows.shape[-2:])
+        height, width = (side * self.parts.vae_scale_factor for side in batch.shape[-2:])
         told = self._micro
         original, target = told.original_size or (height, width), told.target_size or (height, width)
         ids = self.parts._get_add_time_ids(original, told.crop, target, pooled.dtype, pooled.shape[-1])
-        added = {"text_embeds": pooled, "time_ids": ids.to(rows.device).expand(len(rows), -1)}
-        return self.parts.unet(rows, time, encoder_hidden_states=tokens, added_cond_kwargs=added, return_dict=False)[0]
+        added = {"text_embeds": pooled, "time_ids": ids.to(batch.device).expand(len(batch), -1)}
+        return self.parts.unet(batch, time, encoder_hidden_states=tokens, added_cond_kwargs=added, return_dict=False)[0]
 
     def _vae_dtype(self) -> torch.dtype:
         vae = self.parts.vae
@@ -83,7 +84,6 @@ class StableDiffusionXL(UNetModel):
     """
 
     kind: ClassVar[str] = "StableDiffusionXLPipeline"
-    tappable: ClassVar[bool] = True
     pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionXLPipeline
     parts: ClassVar[tuple[str, ...]] = (
         *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
@@ -103,8 +103,12 @@ class StableDiffusionXL(UNetModel):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, two_sides(name, value))
 
+    @property
+    def can(self) -> Can:
+        return Can(taps=True)
+
     def identity(self) -> Mapping[str, Any]:
-        zeros = self._home().read("model_index.json").get("force_zeros_for_empty_prompt", True)
+        zeros = self.home().read("model_index.json").get("force_zeros_for_empty_prompt", True)
         return {**super().identity(), "told": self._micro()._asdict(), "zeros_for_none": bool(zeros)}
 
     def _micro(self) -> Micro:

@@ -1,29 +1,95 @@
-"""What a scorer is to the rest of the house."""
+"""Interfaces of metrics: one number a picture (`ImageScorer`), one vector a picture (`Features`), and one number for a
+set of pictures, computed from stored features (`SetMetric`)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-Score = Callable[[Sequence[Any], Sequence[str]], list[float]]  # PIL pictures; lists of them where `reads_clips`
+import numpy as np
+
+from zz.data.base import Prompt
+from zz.scorers.interval import Interval
+
+Score = Callable[[Sequence[Any], Sequence[Prompt]], list[float]]  # PIL pictures; lists of them where `reads_clips`
+Extract = Callable[[Sequence[Any]], np.ndarray]  # PIL pictures -> features, float64  # (B, D)
 
 
-class Scorer(ABC):
+@dataclass(frozen=True)
+class Needs:
+    """What a metric needs on the machine.
+
+    weights: folders or hub ids; extras: of this package, such as video
+    """
+
+    weights: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+
+
+class Metric(ABC):
     """A description of a metric: frozen, free to make and to pickle. Its fields and version are its identity."""
 
     name: str
     version: ClassVar[int]  # raised when a fix moves numbers
     unit: ClassVar[str]
-    higher_is_better: ClassVar[bool]
+    higher_is_better: ClassVar[bool | None]  # None: neither; it has no winning rate
+
+    @property
+    def needs(self) -> Needs:
+        """What it needs on the machine."""
+        return Needs()
+
+    @abstractmethod
+    def settings(self) -> Mapping[str, Any]:
+        """What moves its numbers, as plain values."""
+
+
+class ImageScorer(Metric):
+    """A metric of one picture: what it needs is loaded for as long as `open` lasts."""
+
+    reads: ClassVar[tuple[str, ...]] = ()  # the fields of a prompt's meta that it reads; their values name its scores
     reads_clips: ClassVar[bool] = False  # given lists of frames; others see each frame, and a clip has their mean
 
     @abstractmethod
     def open(self, device: str = "cpu") -> AbstractContextManager[Score]:
         """Load what it needs for as long as the `with` lasts."""
 
-    def check(self, prompts: Sequence[str]) -> None:  # noqa: B027  most can judge any prompt
-        """Raise ValueError on a prompt that it cannot judge, before any picture is made."""
+    def describe(self, text: str) -> Mapping[str, Any]:
+        """The fields that it reads, by its world's grammar, of a prompt without them. Raises ValueError outside."""
+        raise ValueError(f"prompt {text!r} has no {', '.join(self.reads)}; choose a prompt set that has")
+
+
+class Features(ABC):
+    """A description of features: frozen, free to make and to pickle."""
+
+    name: str
+    version: ClassVar[int]
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """What moves its numbers, as plain values."""
+
+    @abstractmethod
+    def open(self, device: str = "cpu") -> AbstractContextManager[Extract]:
+        """Load what it needs for as long as the `with` lasts."""
+
+
+class SetMetric(Metric):
+    """A metric of many pictures, computed from their stored features."""
+
+    fewest: ClassVar[int] = 1  # pictures that it can be computed from
+    has_reference: ClassVar[bool] = False  # whether pictures are compared with others, which `reference` gives
+
+    @property
+    @abstractmethod
+    def features(self) -> Features:
+        """What it is computed from."""
+
+    def reference(self, extract: Extract) -> Mapping[str, np.ndarray]:
+        """What pictures are compared with; made once and kept. Empty where they are compared with nothing."""
+        return {}
+
+    @abstractmethod
+    def measure(self, features: np.ndarray, prompts: Sequence[Prompt], reference: Mapping[str, np.ndarray]) -> Interval:
+        """The number, of features one row a picture and their prompts.  # (N, D), N"""

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from zz.data.hub import digest, placed
-from zz.models.quiet import quiet
-from zz.scorers.base import Score, Scorer
-
-Features = Callable[[Sequence[Image.Image]], np.ndarray]
+from zz.data.base import Prompt
+from zz.models.hub.files import digest, resolve
+from zz.models.pretrained.quiet import quiet
+from zz.scorers.base import Extract, Features, ImageScorer, Needs, Score
 
 
 @dataclass(frozen=True)
-class ClipSimilarity(Scorer):
+class ClipSimilarity(ImageScorer):
     """Cosine of picture and prompt, times 100: the form of CLIPScore and of PickScore.
 
     pretrained: a folder with a CLIPModel, its tokenizer and image processor, or zz:NAME for one that comes with zz
@@ -31,11 +30,15 @@ class ClipSimilarity(Scorer):
     higher_is_better: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pretrained", placed(self.pretrained))
+        object.__setattr__(self, "pretrained", resolve(self.pretrained))
         _check(self.pretrained)
 
     def settings(self):
         return {"weights": digest(Path(self.pretrained), [""])}
+
+    @property
+    def needs(self):
+        return Needs(weights=(self.pretrained,))
 
     @contextmanager
     def open(self, device: str = "cpu") -> Iterator[Score]:
@@ -47,11 +50,15 @@ class ClipSimilarity(Scorer):
         longest = model.config.text_config.max_position_embeddings
 
         @torch.no_grad()
-        def score(images: Sequence[Image.Image], prompts: Sequence[str]) -> list[float]:
+        def score(images: Sequence[Image.Image], prompts: Sequence[Prompt]) -> list[float]:
             if not images:
                 return []
             ids = tokenizer(
-                list(prompts), padding="max_length", max_length=longest, truncation=True, return_tensors="pt"
+                [prompt.text for prompt in prompts],
+                padding="max_length",
+                max_length=longest,
+                truncation=True,
+                return_tensors="pt",
             ).to(device)
             said = model(pixel_values=pixels(images), **ids)  # both embeddings have length 1
             return (100 * (said.image_embeds * said.text_embeds).sum(-1)).tolist()
@@ -60,20 +67,25 @@ class ClipSimilarity(Scorer):
 
 
 @dataclass(frozen=True)
-class ClipFeatures:
+class ClipFeatures(Features):
     """What a picture looks like to the picture tower, before it is compared with words: for Fréchet distances.
 
     pretrained: as in ClipSimilarity
     """
 
     pretrained: str
+    name: str = "clip"
+    version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "pretrained", placed(self.pretrained))
+        object.__setattr__(self, "pretrained", resolve(self.pretrained))
         _check(self.pretrained)
 
+    def settings(self):
+        return {"weights": digest(Path(self.pretrained), [""])}
+
     @contextmanager
-    def open(self, device: str = "cpu") -> Iterator[Features]:
+    def open(self, device: str = "cpu") -> Iterator[Extract]:
         """Gives pictures -> float64 features  # (B, D)"""
         model, pixels = _load(self.pretrained, device)
 

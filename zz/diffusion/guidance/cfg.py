@@ -5,9 +5,10 @@ from typing import ClassVar, Literal
 
 from torch import Tensor
 
-from zz.diffusion.fields import check_choice, check_number
 from zz.diffusion.guidance.base import Guidance
-from zz.diffusion.prediction import Prediction, from_eps, from_v, from_x0
+from zz.diffusion.network import Branches, Guided
+from zz.diffusion.prediction import Prediction, from_eps, from_v, from_x0, one_branch
+from zz.diffusion.validate import Proportion
 
 
 @dataclass(frozen=True)
@@ -19,30 +20,29 @@ class CFG(Guidance):
     rescale_on: the output that is rescaled: eps, v or x0. diffusers rescales whatever its network predicts.
     """
 
-    rescale: float = 0.0
+    rescale: Proportion = 0.0
     rescale_on: Literal["eps", "v", "x0"] = "eps"
     version: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        check_number("guidance.rescale", self.rescale, 0, 1)
-        check_choice("guidance.rescale_on", self.rescale_on, ("eps", "v", "x0"))
-
     def bind(self, net, cond, uncond):
         def guided(x, node, gamma, leg):
-            if gamma == 0 or gamma == 1:
+            if one_branch(gamma):
                 (only,) = net(x, node, cond if gamma == 1 else uncond)
                 return only
             u, c = net(x, node, uncond, cond)
             mixed = u.lerp(c, gamma)
             return self._rescaled(x, node, mixed, c) if self.rescale else mixed
 
-        return guided
+        def look(x, node, leg):
+            return Branches(*net(x, node, uncond, cond))
 
-    def rows(self, gamma, node, leg):
-        return 1 if gamma == 0 or gamma == 1 else 2
+        return Guided(guided, look)
+
+    def evals(self, gamma, node, leg):
+        return 1 if one_branch(gamma) else 2
 
     @property
-    def linear(self):
+    def affine(self):
         return self.rescale == 0
 
     def _rescaled(self, x: Tensor, node, mixed: Prediction, cond: Prediction) -> Prediction:

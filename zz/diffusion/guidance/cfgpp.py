@@ -13,10 +13,11 @@ step over 9.5 to 0.8 and 2.0 in the last two; over 20 steps it is 3.1 in the mea
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.diffusion.fields import check_number
 from zz.diffusion.guidance.base import Guidance
-from zz.diffusion.prediction import Prediction
-from zz.diffusion.trajectory import Leg
+from zz.diffusion.leg import Leg
+from zz.diffusion.network import Guided
+from zz.diffusion.prediction import Prediction, unprompted
+from zz.diffusion.validate import check_number
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,10 @@ class CFGpp(Guidance):
     """
 
     version: ClassVar[int] = 1
-    on_line: ClassVar[bool] = False
+
+    @property
+    def on_line(self):
+        return False
 
     def check(self, name, gamma):
         try:
@@ -39,18 +43,18 @@ class CFGpp(Guidance):
 
     def bind(self, net, cond, uncond):
         def guided(x, node, gamma, leg):
-            if gamma == 0:
+            if unprompted(gamma):
                 (only,) = net(x, node, uncond)
                 return only
             u, c = net(x, node, uncond, cond)
             mixed = u.lerp(c, gamma)
             return Prediction(u.x0, mixed.eps) if leg is Leg.ZAG else Prediction(mixed.x0, u.eps)
 
-        return guided
+        return Guided(guided)
 
-    def rows(self, gamma, node, leg):
-        return 1 if gamma == 0 else 2
+    def evals(self, gamma, node, leg):
+        return 1 if unprompted(gamma) else 2
 
     @property
-    def linear(self):
+    def affine(self):
         return False  # in a step it is, but at another scale in each

@@ -10,23 +10,24 @@ steps, not always with large ones. The number of iterations is fixed, so that th
 moved is the residual, which `Residuals` reports. It may grow, and nothing stops it then.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from zz.diffusion.fields import check_count, check_number
-from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
-from zz.diffusion.samplers.controls import GuidanceMatched
-from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.leg import Leg
+from zz.diffusion.prediction import from_eps
+from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.samplers.reflecting import Reflecting
+from zz.diffusion.samplers.walk import Walk
 from zz.diffusion.samplers.zigzag import Zigzag
-from zz.diffusion.trajectory import Leg, Step, silent
 
 
 @dataclass(frozen=True)
-class FixedPoint(Sampler):
-    """
+class FixedPoint(Reflecting):
+    """Zigzag whose zag is iterated until its eps agrees with the one where it lands.
+
     gamma1:     guidance of the zig and of the steps themselves
     gamma2:     guidance of the zag; 0 is unconditional
     lambda_:    how many steps, from the noisiest, are reflected; None: T - 1
@@ -34,73 +35,47 @@ class FixedPoint(Sampler):
     iterations: predictions at the landing point that follow each zag; 0 is zigzag
     """
 
+    name: ClassVar[str] = "fixed_point"
+    version: ClassVar[int] = 1
+    inverts: ClassVar[bool] = True
+    guidance_matched: ClassVar[bool] = True
+
     gamma1: float = 5.5
     gamma2: float = 0.0
     lambda_: int | None = None
     rounds: int = 1
     iterations: int = 4
-    version: ClassVar[int] = 1
-    inverts: ClassVar[bool] = True
 
-    def __post_init__(self):
-        check_number("gamma1", self.gamma1)
-        check_number("gamma2", self.gamma2)
-        for name in ("rounds", "iterations"):
-            check_count(name, getattr(self, name))
-        if self.lambda_ is not None:
-            check_count("lambda", self.lambda_)
-
-    def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
-        walk = Walk(denoise, schedule, solver, noise, probe)
-        lambda_ = self._lambda(schedule.T)
-        x = x_T
-        for i in range(schedule.T):
-            if i < lambda_:
-                for _ in range(self.rounds):
-                    y = walk.down(x, i, self.gamma1)
-                    x = walk.up(y, i, self.gamma2)
-                    for _ in range(self.iterations):
-                        x = walk.settle(x, y, i, self.gamma2)
+    def trajectory(self, walk: Walk, x: Tensor) -> Tensor:
+        for i in range(walk.T):
+            for _ in range(self.rounds_at(i, walk.T)):
+                y = walk.down(x, i, self.gamma1)
+                x = walk.up(y, i, self.gamma2)
+                for _ in range(self.iterations):
+                    x = self._settle(walk, x, y, i)
             x = walk.down(x, i, self.gamma1)
         return x
 
+    def _settle(self, walk: Walk, x: Tensor, y: Tensor, i: int) -> Tensor:
+        """`y` of node i + 1 inverted once more, with eps from `x` of node i, where it landed before."""
+        t, s = walk.nodes[i], walk.nodes[i + 1]
+        prediction = from_eps(y, s, walk.denoise(x, t, self.gamma2, Leg.ZAG).eps)
+        again = walk.solver.up(prediction, s, t, walk.past(i), walk.fresh(i, Leg.ZAG, x))
+        return walk.stay(x, again, i, self.gamma2, prediction)
+
     @property
-    def matched(self):
-        return GuidanceMatched(self.gamma1, self.gamma2, self.lambda_, 1, self.rounds)
+    def per_reflection(self) -> int:
+        return 2 + self.iterations
 
-    def nfe(self, T):
-        return T + (2 + self.iterations) * self.rounds * self._lambda(T)
-
-    def resolve(self, T):
-        lambda_ = self._lambda(T)
-        if lambda_ == 0 or self.rounds == 0:
-            return Standard(self.gamma1)
+    def resolve(self, T: int) -> Sampler:
         if self.iterations == 0:
-            return Zigzag(self.gamma1, self.gamma2, lambda_, rounds=self.rounds)
-        return replace(self, lambda_=lambda_)
+            return Zigzag(self.gamma1, self.gamma2, self.lambda_, rounds=self.rounds).resolve(T)
+        return super().resolve(T)
 
-    def _lambda(self, T: int) -> int:
-        return check_reflections(self.lambda_, 1, T, T, "sampler=fixed_point")
-
-
-class Residuals:
-    """A probe: by how much each iteration still moved the latent, and whether the last ones moved it enough to matter.
-
-    moved: by step, then by iteration (rounds one after the other): the largest change of any value in the batch
-    """
-
-    def __init__(self) -> None:
-        self.moved: dict[int, list[float]] = {}
-
-    def __call__(self, step: Step) -> None:
-        if step.leg is Leg.STAY:
-            self.moved.setdefault(step.i, []).append((step.y - step.x).abs().max().item())
-
-    @property
-    def last(self) -> Tensor:
-        """The residual of each step that was reflected, (lambda,): what its last iteration moved."""
-        return torch.tensor([moved[-1] for _, moved in sorted(self.moved.items())])
-
-    def unsettled(self, tolerance: float = 1e-6) -> list[int]:
-        """The steps whose residual is not below the tolerance."""
-        return [i for i, moved in sorted(self.moved.items()) if not moved[-1] < tolerance]
+    def check(self, guidance: Guidance) -> None:
+        super().check(guidance)
+        if self.iterations and self.gamma2 != 0 and not guidance.on_line:
+            raise ValueError(
+                f"sampler=fixed_point settles one eps, but guidance={type(guidance).__name__} moves up with two of "
+                f"them at gamma2={self.gamma2}; choose gamma2=0, or sampler=zigzag"
+            )

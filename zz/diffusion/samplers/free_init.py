@@ -7,22 +7,26 @@ with, and its low frequencies replace those of fresh noise.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from zz.diffusion.fields import check_count, check_number
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.leg import Leg
 from zz.diffusion.noise import Noise
 from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.samplers.walk import Walk
 from zz.diffusion.samplers.zigzag import Zigzag
-from zz.diffusion.trajectory import silent
+from zz.diffusion.validate import Positive, Range
 
 
 @dataclass(frozen=True)
 class FreeInit(Sampler):
-    """What an iteration ends with, at node T, is taken as x_0 as it stands, as decoding takes it. Noised to node 0 it
-    is alpha * x + sigma * x_T; where node 0 has alpha = 0, as in rectified flow, that is x_T, and nothing is handed on.
+    """FreeInit around another sampler: it is run several times, each from the low frequencies of the last result.
+
+    What an iteration ends with, at node T, is taken as x_0 as it stands, as decoding takes it. Noised to node 0 it is
+    alpha * x + sigma * x_T; where node 0 has alpha = 0, as in rectified flow, that is x_T: nothing is handed on.
 
     inner:      the sampler that every iteration runs
     iterations: how often it is run; 1 is the inner sampler itself
@@ -31,41 +35,48 @@ class FreeInit(Sampler):
     temporal:   cut-off over frames, likewise; pictures have none
     """
 
-    inner: Sampler = field(default_factory=Zigzag)
-    iterations: int = 3
-    order: int = 4
-    spatial: float = 0.25
-    temporal: float = 0.25
+    name: ClassVar[str] = "free_init"
     version: ClassVar[int] = 1
 
-    def __post_init__(self):
+    inner: Sampler = field(default_factory=Zigzag)
+    iterations: Positive = 3
+    order: Positive = 4
+    spatial: Annotated[float, Range(1e-3, 1)] = 0.25
+    temporal: Annotated[float, Range(1e-3, 1)] = 0.25
+
+    def __post_init__(self) -> None:
         if not isinstance(self.inner, Sampler) or isinstance(self.inner, FreeInit):
             raise ValueError(f"inner={self.inner!r} must be a sampler other than FreeInit, such as zz.Zigzag()")
-        check_count("iterations", self.iterations, 1)
-        check_count("order", self.order, 1)
-        for name in ("spatial", "temporal"):
-            check_number(name, getattr(self, name), 1e-3, 1)
-        for name in ("gamma1", "inverts", "linear"):
-            object.__setattr__(self, name, getattr(self.inner, name))
+        super().__post_init__()
 
     @property
-    def legs(self):
+    def standard_gamma(self) -> float:
+        return self.inner.standard_gamma
+
+    @property
+    def legs(self) -> frozenset[Leg]:
         return self.inner.legs
 
-    def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
-        first = schedule.nodes[0]
-        x = self.inner.sample(denoise, x_T, schedule, solver, noise, probe)
+    def trajectory(self, walk: Walk, x: Tensor) -> Tensor:
+        first, noise, x_T = walk.nodes[0], walk.noise, x
+        x = self.inner.trajectory(walk, x_T)
         for k in range(1, self.iterations):
             start = self._mixed(first.alpha * x + first.sigma * x_T, noise(0, "free_init", k).to(x))
-            x = self.inner.sample(denoise, start, schedule, solver, _anew(noise, k), probe)
+            x = self.inner.trajectory(walk.again(_anew(noise, k)), start)
         return x
 
-    def nfe(self, T):
+    def nfe(self, T: int) -> int:
         return self.iterations * self.inner.nfe(T)
 
-    def resolve(self, T):
+    def resolve(self, T: int) -> Sampler:
         inner = self.inner.resolve(T)
         return inner if self.iterations == 1 else replace(self, inner=inner)
+
+    def on(self, others: frozenset[Leg]) -> Sampler:
+        return replace(self, inner=self.inner.on(others))
+
+    def check(self, guidance: Guidance) -> None:
+        self.inner.check(guidance)
 
     def _mixed(self, low: Tensor, high: Tensor) -> Tensor:
         """`high`, with its low frequencies replaced by those of `low`: (B, C, h, w) or (B, C, F, h, w)."""
@@ -84,9 +95,9 @@ def low_pass(shape: Sequence[int], cutoffs: Sequence[float], order: int) -> Tens
     """
     d2 = torch.zeros((), dtype=torch.float64)
     for axis, (n, cutoff) in enumerate(zip(shape, cutoffs, strict=True)):
-        rows = torch.fft.rfftfreq if axis == len(shape) - 1 else torch.fft.fftfreq
+        frequencies = torch.fft.rfftfreq if axis == len(shape) - 1 else torch.fft.fftfreq
         along = [-1 if i == axis else 1 for i in range(len(shape))]
-        d2 = d2 + (2 * rows(n, dtype=torch.float64) / cutoff).square().view(along)
+        d2 = d2 + (2 * frequencies(n, dtype=torch.float64) / cutoff).square().view(along)
     return 1 / (1 + d2**order)
 
 

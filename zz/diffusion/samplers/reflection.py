@@ -12,16 +12,19 @@ guidance for both ways down it is zigzag, to the bit.
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from zz.diffusion.fields import check_count, check_number
-from zz.diffusion.samplers.base import Sampler, Walk, check_reflections
-from zz.diffusion.samplers.standard import Standard
+from torch import Tensor
+
+from zz.diffusion.leg import Leg
+from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.samplers.reflecting import Reflecting
+from zz.diffusion.samplers.walk import Walk
 from zz.diffusion.samplers.zigzag import Zigzag
-from zz.diffusion.trajectory import Leg, silent
 
 
 @dataclass(frozen=True)
-class Reflection(Sampler):
-    """
+class Reflection(Reflecting):
+    """Weak-to-strong reflection (W2SD): down by the strong network, back up by the weak one.
+
     gamma1:       guidance of the steps
     gamma_strong: guidance of the strong network; None: gamma1
     gamma2:       guidance of the weak network; 0 is unconditional, and then its prompt does not matter
@@ -29,57 +32,38 @@ class Reflection(Sampler):
     rounds:       reflections a step
     """
 
+    name: ClassVar[str] = "reflection"
+    version: ClassVar[int] = 1
+    inverts: ClassVar[bool] = True
+
     gamma1: float = 5.5
     gamma_strong: float | None = None
     gamma2: float = 0.0
     lambda_: int | None = None
     rounds: int = 1
-    version: ClassVar[int] = 1
-    inverts: ClassVar[bool] = True
 
-    def __post_init__(self):
-        check_number("gamma1", self.gamma1)
-        check_number("gamma2", self.gamma2)
-        if self.gamma_strong is not None:
-            check_number("sampler.gamma_strong", self.gamma_strong)
-        check_count("rounds", self.rounds)
-        if self.lambda_ is not None:
-            check_count("lambda", self.lambda_)
-
-    def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
-        walk = Walk(denoise, schedule, solver, noise, probe)
-        lambda_ = self._lambda(schedule.T)
-        x = x_T
-        for i in range(schedule.T):
-            if i < lambda_:
-                for _ in range(self.rounds):
-                    x = walk.down(x, i, self._strong, leg=Leg.STRONG)
-                    x = walk.up(x, i, self.gamma2)
+    def trajectory(self, walk: Walk, x: Tensor) -> Tensor:
+        for i in range(walk.T):
+            for _ in range(self.rounds_at(i, walk.T)):
+                x = walk.down(x, i, self._strong, leg=Leg.STRONG)
+                x = walk.up(x, i, self.gamma2)
             x = walk.down(x, i, self.gamma1)
         return x
 
-    def nfe(self, T):
-        return T + 2 * self.rounds * self._lambda(T)
-
-    def resolve(self, T):
-        lambda_ = self._lambda(T)
-        if lambda_ == 0 or self.rounds == 0:
-            return Standard(self.gamma1)
-        return replace(self, lambda_=lambda_, gamma_strong=self._strong)
+    def resolve(self, T: int) -> Sampler:
+        found = super().resolve(T)
+        return replace(found, gamma_strong=self._strong) if isinstance(found, Reflection) else found
 
     @property
-    def legs(self):
+    def legs(self) -> frozenset[Leg]:
         return frozenset((Leg.ZIG, Leg.STRONG, Leg.ZAG))
 
-    @property
-    def by_one(self) -> Sampler:
-        """The simplest sampler that is equal where one network goes both ways down."""
-        same = self._strong == self.gamma1
-        return Zigzag(self.gamma1, self.gamma2, self.lambda_, rounds=self.rounds) if same else self
+    def on(self, others: frozenset[Leg]) -> Sampler:
+        """Where one network goes both ways down, at one scale, it is zigzag."""
+        if Leg.STRONG in others or self._strong != self.gamma1:
+            return self
+        return Zigzag(self.gamma1, self.gamma2, self.lambda_, rounds=self.rounds)
 
     @property
     def _strong(self) -> float:
         return self.gamma1 if self.gamma_strong is None else self.gamma_strong
-
-    def _lambda(self, T: int) -> int:
-        return check_reflections(self.lambda_, 1, T, T, "sampler=reflection")

@@ -11,43 +11,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.diffusion.fields import check_count, check_number
-from zz.diffusion.samplers.base import Sampler, Walk
+from torch import Tensor
+
+from zz.diffusion.samplers.base import Sampler
 from zz.diffusion.samplers.resampling import Resampling
 from zz.diffusion.samplers.standard import Standard
-from zz.diffusion.trajectory import silent
+from zz.diffusion.samplers.walk import Walk
+from zz.diffusion.validate import Positive
 
 
 @dataclass(frozen=True)
 class RePaint(Sampler):
-    """
+    """RePaint's jumps: stretches of the way down are noised anew and walked again.
+
     gamma1: guidance of every step down
     jump:   how many nodes it goes back at once (the paper's j)
     passes: how often each stretch of `jump` nodes is walked down (the paper's r); 1 is standard sampling
     """
 
-    gamma1: float = 5.5
-    jump: int = 10
-    passes: int = 10
+    name: ClassVar[str] = "repaint"
     version: ClassVar[int] = 1
-    inverts: ClassVar[bool] = False
 
-    def __post_init__(self):
-        check_number("gamma1", self.gamma1)
-        check_count("sampler.jump", self.jump, 1)
-        check_count("sampler.passes", self.passes, 1)
+    gamma1: float = 5.5
+    jump: Positive = 10
+    passes: Positive = 10
 
-    def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
-        walk = Walk(denoise, schedule, solver, noise, probe)
-        x = x_T
-        for i, down in self.moves(schedule.T):
+    def trajectory(self, walk: Walk, x: Tensor) -> Tensor:
+        for i, down in self.moves(walk.T):
             x = walk.down(x, i, self.gamma1) if down else walk.renoise(x, i)
         return x
 
-    def nfe(self, T):
+    def nfe(self, T: int) -> int:
         return T + self.jump * (self.passes - 1) * len(self._landings(T))
 
-    def resolve(self, T):
+    def resolve(self, T: int) -> Sampler:
         if self.passes == 1 or not self._landings(T):
             return Standard(self.gamma1)
         return Resampling(self.gamma1, T - 1, self.passes - 1) if self.jump == 1 else self

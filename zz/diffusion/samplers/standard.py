@@ -1,35 +1,31 @@
-"""Standard sampling: a solver, step by step."""
+"""Standard sampling."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.diffusion.fields import check_number
-from zz.diffusion.samplers.base import Sampler, Walk
-from zz.diffusion.trajectory import silent
+from torch import Tensor
+
+from zz.diffusion.samplers.base import Sampler
+from zz.diffusion.samplers.walk import Walk
 
 
 @dataclass(frozen=True)
 class Standard(Sampler):
-    """
+    """Standard sampling: a solver, step by step.
+
     gamma1: guidance scale; 0 is unconditional, 1 conditional
     """
 
-    gamma1: float = 5.5
+    name: ClassVar[str] = "standard"
     version: ClassVar[int] = 1
-    inverts: ClassVar[bool] = False
+    is_control: ClassVar[bool] = True
 
-    def __post_init__(self):
-        check_number("gamma1", self.gamma1)
+    gamma1: float = 5.5
 
-    def sample(self, denoise, x_T, schedule, solver, noise, probe=silent):
-        walk = Walk(denoise, schedule, solver, noise, probe)
-        x = x_T
-        for i in range(schedule.T):
+    def trajectory(self, walk: Walk, x: Tensor) -> Tensor:
+        for i in range(walk.T):
             x = walk.down(x, i, self.gamma1)
         return x
 
-    def nfe(self, T):
+    def nfe(self, T: int) -> int:
         return T
-
-    def resolve(self, T):
-        return self

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
+from zz.diffusion.validate import validate
 
 
 class Past(NamedTuple):
@@ -27,7 +28,11 @@ class Solver(ABC):
     """A way to move a latent between neighbouring nodes with one prediction. `z()` draws fresh noise."""
 
     version: ClassVar[int]  # raised when a fix moves numbers
+    order: ClassVar[int] = 1  # of its way down, as the step goes to zero; `up` is of first order in all
     uses_past: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        validate(self, "solver")
 
     @abstractmethod
     def down(
@@ -42,7 +47,7 @@ class Solver(ABC):
         """The latent at the noisier `target`: the inversion."""
 
     @property
-    def plain(self) -> "Solver":
+    def without_inversion(self) -> "Solver":
         """The simplest solver with the same `down`: what a sampler that never goes up is keyed by."""
         return self
 

@@ -15,6 +15,7 @@ class DPMpp2M(Solver):
     """
 
     version: ClassVar[int] = 1
+    order: ClassVar[int] = 2
     uses_past: ClassVar[bool] = True
 
     def down(self, prediction, source, target, past, z):

@@ -8,10 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.diffusion.fields import check_number
 from zz.diffusion.schedule import Node
 from zz.diffusion.solvers.base import Solver
 from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.validate import Proportion
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,8 @@ class EulerAncestral(Solver):
     eta: how much of it, in [0, 1]; 0 is DDIM, 1 is k-diffusion's and diffusers' default
     """
 
-    eta: float = 1.0
+    eta: Proportion = 1.0
     version: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        check_number("solver.eta", self.eta, 0, 1)
 
     def down(self, prediction, source, target, past, z):
         fresh = self._fresh(source, target)
@@ -66,5 +63,5 @@ class EulerAncestralStored(EulerAncestral):
         return prediction.at(target) - target.alpha * source.r * excess
 
     @property
-    def plain(self):
+    def without_inversion(self):
         return EulerAncestral(self.eta)

@@ -1,13 +1,13 @@
 """Gaussian error injected into the inversion (Bai et al. 2025, Eq. 14 and Table 18)."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from zz.diffusion.fields import check_number
 from zz.diffusion.solvers.base import Solver
 from zz.diffusion.solvers.ddim import DDIM
+from zz.diffusion.validate import Range
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,9 @@ class NoisyInversion(Solver):
     """
 
     inner: Solver = field(default_factory=DDIM)
-    error: float = 0.5
+    error: Annotated[float, Range(0)] = 0.5
     version: ClassVar[int] = 1
     uses_past: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_number("solver.error", self.error, 0)
 
     def down(self, prediction, source, target, past, z):
         return self.inner.down(prediction, source, target, past, z)
@@ -40,8 +37,8 @@ class NoisyInversion(Solver):
         return x + (target.sigma - target.alpha * source.r) * e  # Eq. 4 is linear in eps
 
     @property
-    def plain(self):
-        return self.inner.plain
+    def without_inversion(self):
+        return self.inner.without_inversion
 
     @property
     def simplest(self):

@@ -1,0 +1,1 @@
+"""Pages of documentation that are made of results: one file an experiment."""

@@ -1,0 +1,1 @@
+"""Frames of intervals as Markdown, LaTeX and CSV."""

@@ -1,0 +1,89 @@
+"""How well a shapes model draws what it is asked to.
+
+`python -m zz.experiments.train_shapes.evaluate MODEL --gamma 1 2.5 5`.
+
+Standard sampling through zz.sample and the adapter, judged by the world's own scorers.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+import zz
+from zz.data.base import PromptSet
+from zz.data.shapes_prompts import Quick, Shapes, ShapesTune
+from zz.diffusion.samplers.base import Sampler
+from zz.models.base import Pipeline
+from zz.models.sd import StableDiffusion
+from zz.scorers.base import ImageScorer
+from zz.scorers.shapes.scorers import Cleanliness, ShapesAlignment, ShapesCorrect
+
+SETS: dict[str, PromptSet] = {"quick": Quick(), "shapes": Shapes(), "shapes_tune": ShapesTune()}
+SIZE = (32, 32)
+SCORERS: dict[str, ImageScorer] = {
+    "correct": ShapesCorrect(),
+    "strict": ShapesCorrect(strict=True),
+    "alignment": ShapesAlignment(),
+    "clean": Cleanliness(),
+}
+
+
+def evaluate(
+    pipeline: Pipeline, prompts: PromptSet, sampler: Sampler, steps: int = 20, seed: int = 0, batch_size: int = 64
+) -> dict[str, dict[str, float]]:
+    """ImageScorer -> tag -> mean. `all` is over prompts, `mean` over tags as GenEval reports it."""
+    texts = [prompt.text for prompt in prompts.prompts]
+    tags = [prompt.meta["tag"] for prompt in prompts.prompts]
+    images = zz.sample(
+        pipeline,
+        texts,
+        sampler=sampler,
+        steps=steps,
+        size=SIZE,
+        seeds=range(seed, seed + len(texts)),
+        batch_size=batch_size,
+    )
+    found = {}
+    for name, scorer in SCORERS.items():
+        with scorer.open() as score:
+            by_tag = defaultdict(list)
+            for tag, value in zip(tags, score(images, prompts.prompts), strict=True):
+                by_tag[tag].append(value)
+        means = {tag: float(np.mean(values)) for tag, values in by_tag.items()}
+        everything = [value for values in by_tag.values() for value in values]
+        found[name] = means | {"all": float(np.mean(everything)), "mean": float(np.mean(list(means.values())))}
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="a folder that zz.experiments.train_shapes.train wrote, or any of its kind")
+    parser.add_argument("--dataset", choices=SETS, default="shapes_tune")
+    parser.add_argument("--gamma", type=float, nargs="+", default=[2.5], help="guidance scales of standard sampling")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0 leaves them alone")
+    asked = parser.parse_args(arguments)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    with StableDiffusion(asked.model, size=SIZE).open(asked.device) as pipeline:
+        for gamma in asked.gamma:
+            found: dict[str, Any] = evaluate(pipeline, SETS[asked.dataset], zz.Standard(gamma), asked.steps, asked.seed)
+            print(json.dumps({"gamma": gamma, "steps": asked.steps} | rounded(found)), flush=True)
+
+
+def rounded(found: Any) -> Any:
+    """Numbers to four places, at any depth."""
+    if isinstance(found, dict):
+        return {name: rounded(value) for name, value in found.items()}
+    return round(found, 4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""A command under Hydra: its words, its sweep or experiment, and its exit code."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from zz.cli import extensions
+from zz.cli.compose import composed
+from zz.cli.conf import Refusal, conf_dir, opened_mapping
+from zz.cli.experiment import cells_of
+from zz.cli.explain import explain
+from zz.lab.store.atomic import StoreError
+
+# Hydra takes launchers only from the package hydra_plugins, wherever on sys.path its parts lie; ours is in here.
+sys.path.append(str(Path(__file__).resolve().parent / "plugins"))
+
+# What the launcher hands a whole sweep to: Hydra makes launchers by itself and gives them nothing of ours.
+pending_sweeps: list[Callable[[Sequence[Sequence[str]]], None]] = []
+
+
+def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> int:
+    """Run a command under Hydra and return its exit code. `task` sees one config, or all of a sweep at once."""
+    full = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
+    codes: list[int] = []
+    home = os.getpid()
+
+    def work(configs: Sequence[DictConfig]) -> None:
+        codes.append(_guarded(lambda: task(configs), full))
+
+    def once(config: DictConfig) -> None:
+        if os.getpid() == home:
+            work([config])
+        elif code := task([config]):  # sent elsewhere by another launcher, which hears of exceptions only
+            raise Refusal(f"a job ended with exit code {code}; its own log says why")
+
+    def sweep(cells: Sequence[Sequence[str]]) -> None:
+        def all_of_them() -> int:
+            return task(list(composed(cells, config_name)))
+
+        codes.append(_guarded(all_of_them, full))
+
+    def start() -> int:
+        extensions.load(sys.argv[1:])
+        sys.argv[1:] = arguments(sys.argv[1:])
+        if (name := _experiment(sys.argv[1:])) and not set(sys.argv[1:]) & set(_HYDRA_FLAGS):
+            words = [w for w in sys.argv[1:] if not w.startswith(("-", "experiment="))]
+            sweep(cells_of(name, words))
+        else:
+            hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
+        return max(codes, default=0)
+
+    pending_sweeps.append(sweep)
+    given = sys.argv[1:]
+    try:
+        return _guarded(start, full)
+    finally:
+        sys.argv[1:] = given
+        pending_sweeps.remove(sweep)
+        os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
+
+
+_HYDRA_FLAGS = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
+
+
+def arguments(words: Sequence[str]) -> list[str]:
+    """The command line as Hydra wants it: overrides last, in one piece, and fields of open mappings added."""
+    overrides = [w for w in words if "=" in w and not w.startswith("-")]
+    others = [w for w in words if w not in overrides]
+    return [*others, *extensions.search_path(), *map(opened_mapping, overrides)]
+
+
+def _experiment(words: Sequence[str]) -> str | None:
+    """The experiment that is asked for."""
+    found = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    return found[-1] if found and found[-1] not in ("", "null") else None
+
+
+def _guarded(work: Callable[[], int], full: bool) -> int:
+    """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130."""
+    try:
+        return work()
+    except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
+        if full:
+            raise
+        print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; what is made is kept, the same command goes on from there", file=sys.stderr)  # noqa: T201
+        return 130

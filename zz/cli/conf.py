@@ -1,0 +1,52 @@
+"""Where conf/ is, what it offers, and the nearest known name where a name is not known."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from zz.cli import extensions
+
+
+class Refusal(Exception):
+    """A message for a person: what is wrong, and what to do."""
+
+
+def conf_dirs() -> list[Path]:
+    """conf/ as a wheel holds it (zz/conf), or as a checkout does (beside zz/); then those of extensions."""
+    package = Path(__file__).resolve().parent.parent
+    for path in (package / "conf", package.parent / "conf"):
+        if (path / "config.yaml").is_file():
+            return [path, *extensions.folders("conf")]
+    raise Refusal(f"conf/ is neither in {package} nor beside it; install zz again")
+
+
+def conf_dir() -> str:
+    """The project's own conf/."""
+    return str(conf_dirs()[0])
+
+
+def options(group: str) -> list[str]:
+    """The options of a configuration group, here and in extensions."""
+    found = {path.stem for root in conf_dirs() for path in (root / group).glob("*.yaml")}
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def top_level() -> list[str]:
+    """The groups and keys of the main config."""
+    root = Path(conf_dir())
+    groups = [p.name for p in root.iterdir() if p.is_dir() and p.name != "hydra"]
+    keys = [str(k) for k in OmegaConf.load(root / "config.yaml") if k not in ("defaults", "hydra")]
+    return sorted({*groups, *keys})
+
+
+def near(name: str, known: Sequence[str]) -> str:
+    """` (did you mean X?)`, or nothing."""
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def opened_mapping(word: str) -> str:
+    """`dataset.where.category=Colors` as `+dataset.where.category=Colors`: what is open may be added to."""
+    return f"++{word}" if word.startswith(("dataset.where.", "strong.model.", "weak.model.")) else word

@@ -1,0 +1,75 @@
+"""Experiments by name: where they are found, and the cells that one asks for."""
+
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from zz.cli import extensions
+from zz.cli.compose import cells
+from zz.cli.conf import Refusal, near, opened_mapping
+from zz.lab.experiment import Experiment
+
+NEUTRAL = ("limit", "runner.", "store", "allow_partial", "controls", "scorers", "measurements", "logger", "name")
+
+
+def known() -> dict[str, str]:
+    """Every experiment by name, and its module: a file of experiments/, or of an extension's, that says EXPERIMENT."""
+    roots = {"zz.experiments": Path(__file__).resolve().parent.parent / "experiments"}
+    for name in extensions.packages[1:]:
+        for path in extensions.folders("experiments"):
+            roots[f"{name}.experiments"] = path
+    found = {}
+    for package, root in roots.items():
+        for path in sorted(root.rglob("*.py")):
+            if re.search(r"^EXPERIMENT\b", path.read_text(encoding="utf-8"), re.M):
+                inside = path.relative_to(root).with_suffix("").parts
+                found[path.stem] = ".".join([package, *inside])
+    return found
+
+
+def find(name: str) -> Experiment:
+    """The experiment of that name. Raises Refusal with those that there are."""
+    modules = known()
+    if name not in modules:
+        raise Refusal(f"experiment={name} is not known{near(name, list(modules))}; known are {', '.join(modules)}")
+    found = import_module(modules[name]).EXPERIMENT
+    if not isinstance(found, Experiment):
+        raise Refusal(f"experiment={name}: EXPERIMENT in {modules[name]} is no zz.lab.experiment.Experiment")
+    return found
+
+
+def cells_of(name: str, words: Sequence[str]) -> list[list[str]]:
+    """The words of each cell of an experiment; words typed beside its name apply to every cell and win.
+
+    Raises Refusal where a typed word makes two of its cells equal.
+    """
+    experiment = find(name)
+    typed = [opened_mapping(word) for word in words]
+    keys = {_key(word) for word in typed}
+    found: list[list[str]] = []
+    rows: dict[frozenset[str], frozenset[str]] = {}  # what makes a row, without and with the typed words
+    for line in experiment.cells:
+        own = [opened_mapping(word) for word in (*split(experiment.common), *split(line))]
+        last = {_key(word): word for word in own}  # of equal keys the last one holds
+        for cell in cells([*last.values()]):
+            kept = [word for word in cell if _key(word) not in keys]
+            rows[_row(cell)] = _row(kept)
+            found.append([*kept, *typed, f"experiment={name}"])
+    if len(set(rows.values())) < len(rows):
+        raise Refusal(f"{' '.join(words)} makes rows of experiment={name} equal that differ in just that; leave it out")
+    return found
+
+
+def _row(words: Sequence[str]) -> frozenset[str]:
+    """Those of a cell's words that make it another row."""
+    return frozenset(word for word in words if not _key(word).startswith(NEUTRAL))
+
+
+def split(line: str) -> list[str]:
+    """An override line's words; quotes and brackets keep blanks together, and quotes stay for Hydra."""
+    return re.findall(r"(?:[^\s'\"\[]|'[^']*'|\"[^\"]*\"|\[[^\]]*\])+", line)
+
+
+def _key(word: str) -> str:
+    return word.partition("=")[0].lstrip("+~")

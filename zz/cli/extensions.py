@@ -1,0 +1,57 @@
+"""Packages beside zz whose classes may be instantiated, and whose conf/ is searched.
+
+They are named on the command line, `extensions=[mine]`, or by an entry point of the group `zz.extensions`. A package
+holds its YAML files as conf/ does (mine/conf/sampler/my_sampler.yaml) and its experiments in mine/experiments/.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+packages: list[str] = ["zz"]  # in which a _target_ may lie
+
+
+class ExtensionError(ValueError):
+    """A package that is named but cannot be used."""
+
+
+def load(words: Sequence[str]) -> None:
+    """Take up the packages that entry points and the words of a command name."""
+    names = [point.value.split(":")[0] for point in entry_points(group="zz.extensions")]
+    for word in words:
+        if found := re.fullmatch(r"extensions=\[?([^\]]*)\]?", word):
+            names += [name.strip().strip("'\"") for name in found[1].split(",") if name.strip()]
+    packages[1:] = []
+    for name in dict.fromkeys(names):
+        if not re.fullmatch(r"[A-Za-z_][\w.]*", name):
+            raise ExtensionError(f"extensions={name} is no name of a package; write extensions=[mine]")
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise ExtensionError(
+                f"extensions={name} cannot be imported ({error}); is it installed, or in here?"
+            ) from error
+        packages.append(name)
+
+
+def folders(inside: str) -> list[Path]:
+    """The folder of that name in each extension that has one, such as conf or experiments."""
+    found = []
+    for name in packages[1:]:
+        for root in getattr(import_module(name), "__path__", []):
+            if (path := Path(root) / inside).is_dir():
+                found.append(path)
+    return found
+
+
+def allowed(target: str) -> bool:
+    """Whether a _target_ lies in zz or in an extension."""
+    return any(target.startswith(f"{name}.") for name in packages)
+
+
+def search_path() -> list[str]:
+    """The override that has Hydra search the extensions' conf/."""
+    paths = [f"file://{path.resolve()}" for path in folders("conf")]
+    return [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []

@@ -1,0 +1,99 @@
+"""What follows when pictures are there: scores, set metrics, tables, the contact sheet."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.markup import escape
+
+from zz.cli.request import Request, with_known_controls
+from zz.cli.terminal.progress import Bar
+from zz.cli.terminal.tables import show_cells, show_comparisons, show_verdicts
+from zz.lab.cluster import Shard
+from zz.lab.job import Job
+from zz.lab.plan import merged
+from zz.lab.results import Results
+from zz.lab.scoring.names import identity, score_name
+from zz.lab.scoring.scoring import SlotScored, score, unscored
+from zz.lab.scoring.sets import measure
+from zz.lab.sheet import contact_sheet
+from zz.lab.store.manifest import put
+from zz.lab.store.store import Store
+from zz.scorers.base import ImageScorer, SetMetric
+
+
+def finish(out: Console, asked: Request, missing: int) -> int:
+    """Score what has no score yet, show the tables and the contact sheet; return the exit code."""
+    store, jobs = asked.store, asked.plan.jobs
+    slots = unscored(jobs, asked.metrics, store)
+    with Bar(out, sum(len(slot.pictures) for slot in slots), "scores") as bar:
+
+        def tell(done: SlotScored) -> None:
+            bar.add(done.scored)
+            asked.loggers.on_scored(done)
+
+        scored = score(slots, store, asked.runner, tell, lambda text: out.print(f"[yellow]{escape(text)}[/]"))
+    for problem in (*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())):
+        out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
+    code = 1 if missing or scored.unreadable or scored.crashed else 0
+    if Shard.here().rank:
+        return code
+    _set_metrics(asked)
+    known = with_known_controls(asked)
+    put(store, known)
+    results = Results(store, known)
+    partial = False
+    for row in asked.manifest.rows:
+        there, wanted = results.there(row), row.wanted * row.repeats
+        if there < wanted:
+            partial = True
+            fate = "" if asked.allow_partial else ": not printed unless allow_partial=true"
+            out.print(f"[yellow]{escape(row.title)}: {there} of {wanted} images{fate}[/]", soft_wrap=True)
+    if asked.allow_partial or not partial:
+        show_cells(out, results)
+        show_comparisons(out, results, asked.allow_partial)
+        asked.loggers.on_results(results)
+        if not scored.unreadable and (sheet := contact_sheet(_columns(asked), store, verdicts=_verdicts(asked))):
+            out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
+            asked.loggers.on_sheet(sheet)
+        show_verdicts(out, results)
+    if missing:
+        what = "1 image is" if missing == 1 else f"{missing:,} images are"
+        out.print(f"[red]{what} missing;[/] run the same command again to make them")
+    return code
+
+
+def _set_metrics(asked: Request) -> None:
+    """Compute set metrics from the features that are there; they are kept in the store."""
+    device = asked.runner.device_list()[0]
+    for job in asked.plan.jobs:
+        for metric in asked.metrics.get(job.id, ()):
+            if isinstance(metric, SetMetric):
+                measure(metric, job, asked.store, device)
+
+
+def _columns(asked: Request) -> list[tuple[str, Job]]:
+    """What a contact sheet shows side by side: each row's standard sampling, if it is there, before the row."""
+    shown: dict[str, Job] = {}
+    for job in merged(asked.jobs):
+        for one in (job.controls(("standard",)).get("standard"), job):
+            if one is not None and asked.store.names(one.cell):
+                shown.setdefault(one.id, one)
+    title = {row.id: row.title for row in asked.manifest.rows}
+    return [(title.get(job.id) or job.cell.title, job) for job in shown.values()]
+
+
+def _verdicts(asked: Request) -> dict[str, Mapping[str, bool]]:
+    """By row and picture, whether it is right: of the first score that says only right or wrong."""
+    found: dict[str, Mapping[str, bool]] = {}
+    for job in asked.plan.jobs:
+        for metric in asked.metrics.get(job.id, ()):
+            if isinstance(metric, ImageScorer) and metric.unit == "correct":
+                found[job.id] = _right(asked.store, job, metric)
+                break
+    return found
+
+
+def _right(store: Store, job: Job, scorer: ImageScorer) -> dict[str, bool]:
+    scores = store.scores(job.cell, identity(scorer))
+    named = {picture.name: score_name(scorer, picture) for picture in job.pictures}
+    return {name: scores[key] > 0.5 for name, key in named.items() if key in scores}

@@ -1,0 +1,261 @@
+"""From configs to a request: rows, their controls, what they are scored and measured by, planned as one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from zz.cli.conf import Refusal
+from zz.cli.config import build, resolved, store_of
+from zz.data.base import Prompt, PromptList, PromptSet
+from zz.diffusion.budget import fit
+from zz.diffusion.leg import Leg
+from zz.diffusion.validate import check_count
+from zz.lab.cell import titles
+from zz.lab.job import CONTROLS, ROLES, Job, Recipe
+from zz.lab.loggers.base import Logger, Loggers
+from zz.lab.measurements.base import Measurement
+from zz.lab.plan import Plan, plan
+from zz.lab.runner import Runner
+from zz.lab.scoring.names import identity
+from zz.lab.store import manifest
+from zz.lab.store.manifest import Manifest, Row, merged
+from zz.lab.store.store import Store
+from zz.models.base import Model
+from zz.models.networks import PerLeg, Side
+from zz.sampling import pair
+from zz.scorers.base import ImageScorer, Metric, SetMetric
+
+
+class Request(NamedTuple):
+    """What a person asked for, as objects. Mappings are by row."""
+
+    store: Store
+    runner: Runner
+    loggers: Loggers
+    jobs: list[Job]  # one a config, controls left out
+    plan: Plan  # distinct, controls among them
+    manifest: Manifest
+    metrics: Mapping[str, tuple[Metric, ...]]
+    measurements: Mapping[str, tuple[Measurement, ...]]
+    configs: Mapping[str, Mapping[str, Any]]  # resolved, that each row was asked for with
+    allow_partial: bool  # whether tables may stand on fewer pictures than were asked for
+
+
+def request(configs: Sequence[DictConfig]) -> Request:
+    """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
+    values = [resolved(config) for config in configs]
+    first = values[0]
+    for config in values:
+        for name in ("store", "logger", "allow_partial", "experiment"):
+            _one_for_all(name, config.get(name), first.get(name))
+        for name in ("devices", "batch_size", "threads", "reuse", "verify"):
+            _one_for_all(f"runner.{name}", config["runner"][name], first["runner"][name])
+    if not isinstance(first["allow_partial"], bool):
+        raise Refusal(f"allow_partial={first['allow_partial']} must be true or false")
+    jobs = [_job(config) for config in values]
+    every: list[Job] = list(jobs)
+    asked: list[tuple[Job, str, tuple[tuple[str, str], ...], Mapping[str, Any]]] = []
+    asked += [(job, "asked", (), config) for job, config in zip(jobs, values, strict=True)]
+    for job, config in zip(jobs, values, strict=True):
+        for role, control in job.controls(roles(config["controls"])).items():
+            every.append(control)
+            asked.append((control, role, ((job.id, role),), config))
+    store, runner = store_of(configs[0]), build(first["runner"])
+    store.check_format()
+    for job in jobs:
+        runner.planned_batch_size(job)  # refuses before anything is made
+    planned = plan(every, len(jobs), store, runner.reuse, runner.verify)
+    title = titles([job.cell for job in planned.jobs])
+    several = len({job.prompts.name for job in planned.jobs}) > 1 or len({j.cell.key for j in planned.jobs}) < len(
+        planned.jobs
+    )
+    rows, metrics = list[Row](), dict[str, tuple[Metric, ...]]()
+    measurements, by_row = dict[str, tuple[Measurement, ...]](), dict[str, Mapping[str, Any]]()
+    for job, role, control_of, asked_with in asked:
+        found = tuple(_metrics(asked_with).values())
+        metrics[job.id] = tuple(dict.fromkeys((*metrics.get(job.id, ()), *found)))
+        probes = _measurements(asked_with) if role == "asked" else ()
+        measurements[job.id] = tuple(dict.fromkeys((*measurements.get(job.id, ()), *probes)))
+        if job.recipe.scale:  # its source is measured first
+            source, needed = control_of[0][0], job.recipe.scale.measurement
+            measurements[source] = tuple(dict.fromkeys((*measurements.get(source, ()), needed)))
+        by_row.setdefault(job.id, asked_with)
+        shown = title[job.cell.key] + (f" [{_shown(job)}]" if several else "")
+        rows.append(_row(job, role, control_of, found, shown))
+    _check_measurements(planned.jobs, measurements)
+    found_rows = Manifest(_name(first), merged(rows), _layout(first))
+    loggers = Loggers(list(_loggers(first)))
+    return Request(
+        store, runner, loggers, jobs, planned, found_rows, metrics, measurements, by_row, first["allow_partial"]
+    )
+
+
+def roles(asked: Any) -> tuple[str, ...]:
+    """The controls that `controls=` names: true is all that are made of a row's own fields."""
+    if isinstance(asked, bool):
+        return CONTROLS if asked else ()
+    for role in asked if isinstance(asked, list) else [asked]:
+        if role not in ROLES:
+            raise Refusal(f"controls={role} must be true or false, or a list of {', '.join(ROLES)}")
+    return tuple(asked)
+
+
+def put(asked: Request) -> None:
+    """Write down what was asked for: the prompt lists and the manifest, and each cell's record."""
+    for prompts in {job.prompts.record_digest: job.prompts for job in asked.plan.jobs}.values():
+        lines = [{"text": p.text, "seed": p.seed, "meta": dict(p.meta)} for p in prompts.entries]
+        asked.store.put_prompts(prompts.record_digest, lines)
+    for job in asked.plan.jobs:
+        asked.store.begin(job.cell, {"model": job.model.name, **job.recipe.cost._asdict()})
+    manifest.put(asked.store, asked.manifest)
+
+
+def with_known_controls(asked: Request) -> Manifest:
+    """The manifest, with controls that were not asked for but are in the store, for the tables."""
+    rows = list(asked.manifest.rows)
+    for job in asked.jobs:
+        for role, control in job.controls().items():
+            if asked.store.folder(control.cell).is_dir():
+                titled = titles([control.cell])[control.cell.key]
+                rows.append(_row(control, role, ((job.id, role),), asked.metrics[job.id], titled))
+    return replace(asked.manifest, rows=merged(rows))
+
+
+def _row(job: Job, role: str, control_of: tuple[tuple[str, str], ...], metrics: Sequence[Metric], title: str) -> Row:
+    cost, n = job.recipe.cost, len(job.prompts.entries)
+    return Row(
+        id=job.id,
+        cell=job.cell.key,
+        prompts=job.prompts.record_digest,
+        dataset=job.prompts.name,
+        title=title,
+        role=role,
+        controls=control_of,
+        scorers={metric.name: about_metric(metric) for metric in metrics},
+        wanted=n if job.limit is None else min(job.limit, n),
+        repeats=job.prompts.repeats,
+        predictions=cost.predictions,
+        evals=cost.evals,
+    )
+
+
+@lru_cache(maxsize=256)
+def about_metric(metric: Metric) -> Mapping[str, Any]:
+    """What a table must know of a metric, without it."""
+    found: dict[str, Any] = {
+        "id": identity(metric),
+        "kind": "set" if isinstance(metric, SetMetric) else "image",
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "reads": list(metric.reads) if isinstance(metric, ImageScorer) else [],
+    }
+    return found | ({"features": identity(metric.features)} if isinstance(metric, SetMetric) else {})
+
+
+def _shown(job: Job) -> str:
+    seeds = [p.seed or 0 for p in job.prompts.entries]
+    return f"{job.prompts.name}, {len(seeds)} prompts, seeds from {min(seeds)}"
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    name = str(config["experiment"] or config["name"] or "run")
+    if "/" in name or name.startswith("."):
+        raise Refusal(f"name={name} must be a name without slashes")
+    return name
+
+
+def _layout(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if not config["experiment"]:
+        return None
+    from zz.cli.experiment import find
+
+    return find(str(config["experiment"])).layout.to_json()
+
+
+def _loggers(config: Mapping[str, Any]) -> list[Logger]:
+    return [build(node) for node in (config.get("logger") or {}).values()]
+
+
+def _metrics(config: Mapping[str, Any]) -> Mapping[str, Metric]:
+    return {name: build(node) for name, node in (config.get("scorers") or {}).items()}
+
+
+def _measurements(config: Mapping[str, Any]) -> tuple[Measurement, ...]:
+    return tuple(build(node) for node in (config.get("measurements") or {}).values())
+
+
+def _check_measurements(jobs: Sequence[Job], asked: Mapping[str, Sequence[Measurement]]) -> None:
+    for job in jobs:
+        for measurement in asked.get(job.id, ()):
+            measurement.check(job.recipe.sampler.legs, job.model.watchable)
+
+
+def _one_for_all(name: str, value: Any, first: Any) -> None:
+    if value != first:
+        raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
+
+
+def size_of(config: DictConfig) -> tuple[int, int]:
+    """(height, width) that a config asks for."""
+    return pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size)
+
+
+def _job(config: Mapping[str, Any]) -> Job:
+    check_count("seed", config["seed"])
+    if config["limit"] is not None:
+        check_count("limit", config["limit"], 1)
+    negative = config["negative_prompt"]
+    if not isinstance(negative, str | None):
+        raise Refusal(f"negative_prompt={negative} must be text; quote it: negative_prompt='\"{negative}\"'")
+    if config.get("dataset") is None:
+        raise Refusal(f"model={config['model']['name']} names no dataset of its own; choose one with dataset=")
+    dataset = build(config["dataset"])
+    if config["seed"] + len(dataset.prompts) >= 2**63:
+        raise Refusal(f"seed={config['seed']} is too large: seed + prompt number must stay below 2^63")
+    steps, sampler = config["steps"], build(config["sampler"])
+    if config["budget"]["nfe"] is not None:
+        steps, sampler = fit(sampler, config["budget"]["nfe"], config["budget"]["rule"])
+    scorers = tuple(m for m in _metrics(config).values() if isinstance(m, ImageScorer) and m.reads)
+    recipe = Recipe(
+        sampler=sampler,
+        solver=build(config["solver"]),
+        steps=steps,
+        model=_model(config),
+        guidance=build(config["guidance"]),
+        schedule=build(config["schedule"]),
+        size=pair(config["size"]),
+        negative_prompt=negative,
+        precision=build(config["runner"]).precision,
+    )
+    return Job.of(recipe, _listed(dataset, config["seed"], scorers, config["limit"]), config["limit"])
+
+
+@lru_cache(maxsize=64)
+def _listed(dataset: PromptSet, seed: int, scorers: tuple[ImageScorer, ...], limit: int | None) -> PromptList:
+    """The entries asked for. Meta that a scorer reads and the set has not is given by its world's grammar, once."""
+    listed = dataset.listed(seed)
+
+    def described(prompt: Prompt) -> Prompt:
+        meta = dict(prompt.meta)
+        for scorer in scorers:
+            if not any(field in meta for field in scorer.reads):
+                meta |= scorer.describe(prompt.text)
+        return Prompt(prompt.text, meta, prompt.seed)
+
+    if not scorers:
+        return listed
+    entries = (*map(described, listed.entries[:limit]), *(listed.entries[limit:] if limit is not None else ()))
+    return PromptList(listed.name, entries, listed.repeats, listed.dropped)
+
+
+def _model(config: Mapping[str, Any]) -> Model:
+    """The model, with the other networks of a reflection where any are asked for."""
+
+    def side(given: Mapping[str, Any]) -> Side:
+        other = build(OmegaConf.merge(config["model"], given["model"])) if given["model"] else None
+        return Side(other, given["prompt"], given["negative_prompt"])
+
+    return PerLeg(build(config["model"]), side(config["strong"]), side(config["weak"])).asked(tuple(Leg))

@@ -1,0 +1,34 @@
+"""The terminal, and numbers as it shows them."""
+
+import math
+
+from rich.console import Console
+
+from zz.scorers.interval import Interval
+
+WIDTH, WIDE = 160, 110  # of tables where there is no terminal to ask; from where on there is room for all columns
+
+
+def console() -> Console:
+    """The terminal, or plain text of a fixed width for files and pipes."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def arrow(out: Console, up: bool | None) -> str:
+    if up is None:
+        return ""
+    if out.encoding.lower().startswith("utf"):
+        return "↑" if up else "↓"
+    return "(higher is better)" if up else "(lower is better)"
+
+
+def number(x: Interval) -> str:
+    """An estimate with its interval, in as many digits as its width deserves."""
+    if math.isnan(x.value):
+        return "-"
+    half = x.high - x.value
+    digits = 2 if not math.isfinite(half) or half <= 0 else max(0, 1 - math.floor(math.log10(half)))
+    if math.isinf(half):
+        return f"{x.value:.{digits}f}"
+    return f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"

@@ -1,0 +1,1 @@
+"""Guidance that reaches into the attention of the network."""

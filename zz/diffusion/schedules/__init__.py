@@ -1,0 +1,1 @@
+"""Schedules: rules that pick nodes among a network's training levels."""

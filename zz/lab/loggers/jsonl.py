@@ -1,0 +1,61 @@
+"""One JSON line an event."""
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zz.lab.loggers.base import Logger
+from zz.lab.plan import Plan
+from zz.lab.results import Results
+from zz.lab.scoring.scoring import SlotScored
+from zz.lab.slots import SlotDone
+from zz.lab.store.manifest import Manifest
+
+
+@dataclass(frozen=True)
+class EventLog(Logger):
+    """One JSON line an event.
+
+    path: the file, appended to
+    """
+
+    path: str = "events.jsonl"
+
+    def on_start(self, plan: Plan, manifest: Manifest, configs: Mapping[str, Mapping[str, Any]]) -> None:
+        try:
+            Path(self.path).open("a").close()
+        except OSError as error:
+            raise ValueError(
+                f"logger.jsonl.path={self.path} cannot be written ({error.strerror}); choose another"
+            ) from error
+        rows = [{"row": row.id, "cell": row.cell, "title": row.title, "role": row.role} for row in manifest.rows]
+        self._write("start", asked=plan.asked, images=plan.images, manifest=manifest.id, rows=rows)
+        for row, config in configs.items():
+            self._write("config", row=row, config=config)
+
+    def on_slot(self, done: SlotDone) -> None:
+        what = {"row": done.row, "cell": done.cell.key, "pictures": done.names}
+        self._write("slot", **what, seconds=done.seconds, device=done.device)
+
+    def on_scored(self, done: SlotScored) -> None:
+        self._write("scored", metric=done.metric, row=done.row, scored=done.scored)
+
+    def on_results(self, results: Results) -> None:
+        for row in results.manifest.rows:
+            means = {name: results.mean(row, name)._asdict() for name in row.scorers or {}}
+            self._write("result", row=row.id, title=row.title, role=row.role, means=means)
+
+    def on_sheet(self, path: Path) -> None:
+        self._write("sheet", path=str(path))
+
+    def on_end(self, made: int, missing: int) -> None:
+        self._write("end", made=made, missing=missing)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        line = json.dumps({"time": time.time(), "event": event, **fields}, default=str) + "\n"
+        with contextlib.suppress(OSError), Path(self.path).open("a", encoding="utf-8") as f:
+            f.write(line)

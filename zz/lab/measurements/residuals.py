@@ -1,0 +1,54 @@
+"""By how much each iteration of a fixed-point inversion still moved the latent."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from zz.diffusion.leg import Leg
+from zz.diffusion.probes.step import Step
+from zz.lab.measurements.base import Measurement, Values, Watch
+from zz.models.base import Pipeline
+
+
+@dataclass(frozen=True)
+class FixedPointResiduals(Measurement):
+    """The largest change of any value of a picture's latent, by step and iteration.
+
+    moved: (steps, iterations), NaN where a step has fewer; `step`: the step indices
+    """
+
+    name: ClassVar[str] = "residuals"
+    version: ClassVar[int] = 1
+
+    def watch(self, pipeline: Pipeline, size: tuple[int, int]) -> Watch:
+        return _Watch(pipeline)
+
+    def check(self, legs: frozenset[str], can_watch: bool) -> None:
+        if Leg.ZAG not in legs:
+            raise ValueError("measurements: residuals are of sampler=fixed_point; leave it out")
+
+
+class _Watch(Watch):
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline, self._moved = pipeline, dict[int, list[np.ndarray]]()
+        self._batch = 0
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return self._pipeline
+
+    def probe(self, step: Step) -> None:
+        self._batch = len(step.x)
+        if step.leg is Leg.STAY:
+            moved = (step.y - step.x).abs().flatten(1).amax(1).double().cpu().numpy()  # (B,)
+            self._moved.setdefault(step.i, []).append(moved)
+
+    def values(self) -> list[Values]:
+        steps = sorted(self._moved)
+        most = max((len(moved) for moved in self._moved.values()), default=0)
+        table = np.full((self._batch, len(steps), most), np.nan)
+        for row, i in enumerate(steps):
+            for column, moved in enumerate(self._moved[i]):
+                table[:, row, column] = moved
+        return [{"step": np.array(steps), "moved": one} for one in table]

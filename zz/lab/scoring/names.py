@@ -1,0 +1,51 @@
+"""What scores are called: a metric's name and identity, a picture's name with the meta that was read, and a set's."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zz.data.base import Picture
+from zz.lab.cell import Cell, to_json
+from zz.lab.store.store import Store
+from zz.scorers.base import Features, ImageScorer, Metric, SetMetric
+from zz.scorers.interval import Interval
+
+
+def about(metric: Metric | Features) -> dict[str, Any]:
+    """A metric's version and settings, as JSON would hold them; a set metric's with those of its features."""
+    found = {"name": metric.name, "version": metric.version, "settings": to_json(metric.settings())}
+    if isinstance(metric, SetMetric):
+        found["features"] = identity(metric.features)
+    return found
+
+
+def identity(metric: Metric | Features) -> str:
+    """A name, and 8 hex digits of version and settings: numbers of two versions never mix."""
+    return f"{metric.name}-{Cell(about(metric)).key[:8]}"
+
+
+def score_name(scorer: ImageScorer, picture: Picture, name: str | None = None) -> str:
+    """What a picture's score is called: the picture's name, and a digest of the meta that the scorer reads."""
+    return meta_name(name or picture.name, scorer.reads, picture.prompt.meta)
+
+
+def meta_name(name: str, reads: tuple[str, ...], meta: Mapping[str, Any]) -> str:
+    """A changed record is scored anew, while the picture stays; fields that are not read cost nothing."""
+    if not reads:
+        return name
+    read = {field: meta.get(field) for field in reads}
+    text = json.dumps(read, sort_keys=True, ensure_ascii=False, default=str)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def kept(store: Store, metric: str, cell: str, pictures: Sequence[Picture]) -> Interval | None:
+    """What was kept of a metric, by its identity, for these pictures of a cell; None if nothing was."""
+    known = store.kept(set_name(metric, cell, pictures))
+    return Interval(*(float(x) for x in known)) if isinstance(known, list) and len(known) == 3 else None
+
+
+def set_name(metric: str, cell: str, pictures: Sequence[Picture]) -> str:
+    """What a set metric of these pictures is kept as."""
+    read = json.dumps([cell, [(picture.name, picture.prompt.text) for picture in pictures]])
+    return f"{metric}-{hashlib.sha256(read.encode()).hexdigest()[:16]}"

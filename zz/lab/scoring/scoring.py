@@ -1,0 +1,177 @@
+"""The scoring pass: adds numbers and features to pictures that exist, and never makes a picture.
+
+It is shared out in slots of (metric, row, pictures) over all devices and workers, and survives what making pictures
+survives: each slot writes a part of its own.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL.Image import Image
+
+from zz.data.base import Picture, Prompt
+from zz.lab import pool
+from zz.lab.cluster import Shard
+from zz.lab.job import Job
+from zz.lab.pool import OnMessage
+from zz.lab.runner import Runner
+from zz.lab.scoring.names import about, identity, score_name
+from zz.lab.store.store import Store, StoreError
+from zz.lab.strip import frames
+from zz.scorers.base import Features, ImageScorer, Metric, Score, SetMetric
+
+BATCH = 64  # pictures a slot
+
+Asked = Mapping[str, Sequence[Metric]]  # by row: what its pictures are scored by
+
+
+class ScoreSlot(NamedTuple):
+    """Some pictures of a row, to be scored by one metric."""
+
+    metric: ImageScorer | Features
+    job: Job
+    pictures: tuple[Picture, ...]
+
+
+class SlotScored(NamedTuple):
+    """A slot is done: how many pictures have a number more, and what went wrong."""
+
+    metric: str
+    row: str
+    scored: int
+    unreadable: tuple[str, ...] = ()  # pictures that are there but cannot be read
+    crashed: str = ""  # why the metric broke down; what it did before is kept
+
+
+class Scored(NamedTuple):
+    """What a scoring pass did."""
+
+    scores: int
+    unreadable: tuple[str, ...]
+    crashed: Mapping[str, str]  # metrics that broke down, and why
+
+
+def unscored(jobs: Sequence[Job], asked: Asked, store: Store) -> list[ScoreSlot]:
+    """Pictures that are there and have no number yet, by metric, in slots."""
+    known: Collection[str]
+    found: dict[ImageScorer | Features, list[ScoreSlot]] = {}
+    for job in jobs:
+        there = store.names(job.cell)
+        pictures = {name: p for name, p in zip(job.names(), job.pictures, strict=True) if name in there}
+        for metric in kinds(asked.get(job.id, ())):
+            if isinstance(metric, ImageScorer):
+                known = store.scores(job.cell, identity(metric)).keys()
+                todo = [p for name, p in pictures.items() if score_name(metric, p, name) not in known]
+            else:
+                known = store.features(job.cell, identity(metric)).keys()
+                todo = [p for name, p in pictures.items() if name not in known]
+            batch = max(1, BATCH // job.model.frames)
+            cut = [tuple(todo[start : start + batch]) for start in range(0, len(todo), batch)]
+            found.setdefault(metric, []).extend(ScoreSlot(metric, job, some) for some in cut)
+    return [slot for slots in found.values() for slot in slots]
+
+
+def kinds(metrics: Sequence[Metric]) -> list[ImageScorer | Features]:
+    """What has to be computed for each picture: image scorers, and the features of set metrics."""
+    found = [metric.features if isinstance(metric, SetMetric) else metric for metric in metrics]
+    return [one for one in dict.fromkeys(found) if isinstance(one, ImageScorer | Features)]
+
+
+def score(
+    slots: Sequence[ScoreSlot], store: Store, runner: Runner, tell: Callable[[SlotScored], None], say: OnMessage
+) -> Scored:
+    """Score slots on every device; `tell` hears of each slot. A shard does its own, and the first takes what is left.
+
+    A metric that breaks down, or that its workers die of, takes nothing with it: what is scored is kept, and the other
+    metrics go on.
+    """
+    made, unreadable, crashed = 0, dict[str, None](), dict[str, str]()
+
+    def on_done(one: SlotScored) -> None:
+        nonlocal made
+        made += one.scored
+        unreadable.update(dict.fromkeys(one.unreadable))
+        if one.crashed:
+            crashed[one.metric] = one.crashed
+        tell(one)
+
+    def make(todo: Sequence[ScoreSlot]) -> None:
+        pool.run(score_slots, todo, store, runner.device_list(), runner.threads, on_done, say)
+
+    def left(some: Sequence[ScoreSlot]) -> list[ScoreSlot]:
+        return [slot for slot in some if slot.metric.name not in crashed and _lacking(slot, store, unreadable)]
+
+    shard = Shard.here()
+    mine = [slot for n, slot in enumerate(slots) if shard.owns(n)]
+    make(mine)
+    rest = left(mine if shard.rank else slots)  # a worker may have died, another shard may be late
+    for metric in dict.fromkeys(slot.metric for slot in rest):  # each by itself, for it may be what they died of
+        todo, before = [slot for slot in rest if slot.metric == metric], -1
+        while todo and len(todo) != before:
+            make(todo)
+            todo, before = left(todo), len(todo)
+        if todo:
+            crashed[metric.name] = "its worker died; what it scored before is kept"
+    return Scored(made, tuple(unreadable), crashed)
+
+
+def score_slots(slots: Sequence[ScoreSlot], store: Store, device: str) -> Iterator[SlotScored | str]:
+    """One worker's slots, each metric opened once."""
+    by_metric: dict[ImageScorer | Features, list[ScoreSlot]] = {}
+    for slot in slots:
+        by_metric.setdefault(slot.metric, []).append(slot)
+    for metric, mine in by_metric.items():
+        try:
+            with metric.open(device) as compute:
+                for slot in mine:
+                    yield _scored(slot, compute, store)
+        except StoreError:
+            raise
+        except Exception as error:
+            yield SlotScored(metric.name, "", 0, (), f"{type(error).__name__}: {error}".split("\n")[0])
+    for job in dict.fromkeys(slot.job for slot in slots):
+        store.fold(job.cell)
+
+
+def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
+    job, metric = slot.job, slot.metric
+    clips, unreadable = dict[Picture, list[Image]](), []
+    for picture in slot.pictures:
+        try:
+            clips[picture] = frames(store.image(job.cell, picture.name), job.model.frames)
+        except StoreError as error:
+            unreadable.append(str(error))
+    if clips and isinstance(metric, ImageScorer):
+        values = _values(metric, compute, list(clips.values()), [p.prompt for p in clips])
+        scores = {score_name(metric, p): v for p, v in zip(clips, values, strict=True)}
+        store.put_scores(job.cell, identity(metric), about(metric), scores)
+    elif clips:
+        rows: np.ndarray = compute([frame for clip in clips.values() for frame in clip])
+        each = rows.reshape(len(clips), -1, rows.shape[1]).mean(1)
+        store.put_features(job.cell, identity(metric), {p.name: v for p, v in zip(clips, each, strict=True)})
+    return SlotScored(metric.name, job.id, len(clips), tuple(unreadable))
+
+
+def _values(scorer: ImageScorer, score: Score, clips: Sequence[list[Image]], prompts: Sequence[Prompt]) -> list[float]:
+    """One score a clip: its own, or the mean of its frames'. A picture is a clip of one frame."""
+    if scorer.reads_clips:
+        return score(clips, prompts)
+    said = [prompt for prompt, clip in zip(prompts, clips, strict=True) for _ in clip]
+    values = iter(score([frame for clip in clips for frame in clip], said))
+    return [fmean(islice(values, len(clip))) for clip in clips]
+
+
+def _lacking(slot: ScoreSlot, store: Store, unreadable: Mapping[str, None]) -> bool:
+    """Whether a slot still has pictures without a number that can be read."""
+    known: Collection[str]
+    if isinstance(slot.metric, ImageScorer):
+        known = store.scores(slot.job.cell, identity(slot.metric)).keys()
+        names = {score_name(slot.metric, p): p.name for p in slot.pictures}
+    else:
+        known = store.features(slot.job.cell, identity(slot.metric)).keys()
+        names = {p.name: p.name for p in slot.pictures}
+    broken = " ".join(unreadable)
+    return any(name not in known and picture not in broken for name, picture in names.items())

@@ -1,0 +1,1 @@
+"""What has been made: files, and an index of them."""

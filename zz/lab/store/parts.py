@@ -1,0 +1,119 @@
+"""Values by picture, kept in parts: each writer adds files of its own, and a thousand values are folded into one.
+
+A part is never changed. Whoever finds enough of them writes their union under a new name and then removes just those
+that it read, so that whatever is killed and however many write, every value is in a file at any moment.
+"""
+
+import contextlib
+import json
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from zz.lab.store.atomic import clear_errors, replacing, scan
+
+FOLD = 1000  # values that a folded file holds at least
+V = TypeVar("V")
+
+
+class Parts(ABC, Generic[V]):
+    """A folder of parts."""
+
+    suffix: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def read(self) -> dict[str, V]:
+        """The union of all parts: name -> value."""
+        while True:
+            found: dict[str, V] = {}
+            try:
+                for name in scan(self.folder, self.suffix):
+                    found |= self._load(self.folder / name)
+                return found
+            except FileNotFoundError:
+                continue  # folded meanwhile: look again
+
+    def add(self, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
+        """Write one more part."""
+        if values:
+            self._write(f"part-{os.getpid():x}-{time.time_ns():x}", values, about)
+
+    def fold(self, about: Mapping[str, Any], least: int = FOLD) -> None:
+        """Put small parts together once they hold `least` values."""
+        names = [name for name in scan(self.folder, self.suffix) if name.startswith("part-")]
+        found: dict[str, V] = {}
+        with contextlib.suppress(FileNotFoundError):  # another folds
+            for name in names:
+                found |= self._load(self.folder / name)
+            if len(names) < 2 or len(found) < least:
+                return
+            self._write(f"fold-{os.getpid():x}-{time.time_ns():x}", found, about)
+            for name in names:
+                (self.folder / name).unlink(missing_ok=True)
+
+    def _write(self, stem: str, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
+        path = self.folder / f"{stem}{self.suffix}"
+        with clear_errors(path), replacing(path) as temporary:
+            self._save(temporary, values, about)
+
+    @abstractmethod
+    def _load(self, path: Path) -> dict[str, V]:
+        """One part. A torn or foreign file counts for nothing. Raises FileNotFoundError where it is gone."""
+
+    @abstractmethod
+    def _save(self, path: Path, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
+        """Write one part."""
+
+
+class ScoreParts(Parts[float]):
+    """One number a picture."""
+
+    suffix = ".json"
+
+    def _load(self, path: Path) -> dict[str, float]:
+        try:
+            scores = json.loads(path.read_text(encoding="utf-8"))["scores"].items()
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return {str(name): float(s) for name, s in scores if _number(s)}
+
+    def _save(self, path: Path, values: Mapping[str, float], about: Mapping[str, Any]) -> None:
+        record = {"about": dict(about), "scores": {name: values[name] for name in sorted(values)}}
+        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+class FeatureParts(Parts[np.ndarray]):
+    """One vector a picture, float64."""
+
+    suffix = ".npz"
+
+    def _load(self, path: Path) -> dict[str, np.ndarray]:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names, rows = [str(name) for name in file["names"]], file["features"]
+        except FileNotFoundError:
+            raise
+        except Exception:  # whatever numpy and zip raise on a file that is cut
+            return {}
+        if rows.ndim != 2 or len(names) != len(rows) or not np.isfinite(rows).all():
+            return {}
+        return dict(zip(names, rows, strict=True))
+
+    def _save(self, path: Path, values: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
+        names = sorted(values)
+        with path.open("wb") as file:
+            np.savez(file, names=np.array(names), features=np.stack([values[name] for name in names]))
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

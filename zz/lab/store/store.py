@@ -1,0 +1,409 @@
+"""The store: what has been made. A run is its files; resuming is doing what is missing.
+
+    <root>/store.json                                   the format of what follows
+          /cells/<key>/cell.json                        the ledger
+                      /images/000017-3fa9c2d1e0b4.png   the seed, and 12 hex digits of the text's SHA-256
+                      /whole.txt                        names of pictures that were looked at once and found whole
+                      /videos/8fps/<picture>.mp4        made of the pictures; made again if lost
+                      /failed/<picture>.json            why a picture could not be made
+                      /scores/<scorer>-<id>/            one number a picture, in parts (parts.py)
+                      /features/<features>-<id>/        one vector a picture, in parts
+                      /measured/<measurement>-<id>/<picture>.npz
+                      /runs/<start>-<host>-<pid>.json   what varies from run to run
+                      /events.jsonl                     one line for each slot that was made
+    <root>/rows/<id>.json                               a cell over a prompt list: the batch size that it began with
+    <root>/prompts/<digest>.jsonl                       prompt lists, in order
+    <root>/manifests/<name>-<digest>.json               what was asked for (manifest.py)
+    <root>/sets/<metric>-<id>.json                      set metrics and studies, by the pictures that they read
+    <root>/batch_sizes.json                             how many pictures fit at once, by GPU, model and size
+    <root>/sheets/<name>.png                            contact sheets
+
+Whatever is written is whole, for it is renamed into its place; a picture that is there is never replaced while it is
+whole. Only a machine that goes down can tear a file: so a picture is looked at once (its first and last bytes) by the
+first run that finds it, which notes that in whole.txt; from then on its name is enough, and `verify` looks at all.
+It knows no torch, no models, and nobody's intentions.
+"""
+
+import json
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from zz.lab.cell import FORMAT, Cell
+from zz.lab.store.atomic import StoreError, clear_errors, create_json, creating, read_json, replacing, scan, write_json
+from zz.lab.store.parts import FeatureParts, ScoreParts
+
+_PNG_HEAD, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+NAME = re.compile(r"\d{6,}-[0-9a-f]{12}\.png")
+
+
+class Missing(NamedTuple):
+    """What a cell lacks of what was asked for."""
+
+    names: list[str]  # to be made, broken ones among them
+    broken: list[str]  # there, but half-written or no picture
+
+
+class CellSummary(NamedTuple):
+    """One cell, as a list shows it."""
+
+    cell: Cell
+    model: str
+    prompts: int  # pictures of the prompt lists that it was asked over, before any limit
+    images: int
+    scores: dict[str, int]  # scorer -> pictures scored
+    predictions: int  # guided predictions an image
+    evals: int  # network evaluations an image
+
+
+class Store:
+    """A folder of cells."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser().resolve()
+
+    def check_format(self) -> None:
+        """Raise StoreError on a store of another format: what is in it would neither be found nor be mixed up."""
+        record = read_json(self.root / "store.json")
+        if record is None and next(self.root.glob("cells/*/width.json"), None) is None:
+            return  # new
+        found = record.get("format") if isinstance(record, dict) else 1  # which had no such file
+        if found != FORMAT:
+            raise StoreError(
+                f"store: {self.root} is of format {found}, and this zz writes {FORMAT}: nothing in it is touched; "
+                "choose another with store=PATH, or read it with the zz that made it"
+            )
+
+    def check_writable(self) -> None:
+        """Raise StoreError unless files can be made here."""
+        self.check_format()
+        with clear_errors(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        create_json(self.root / "store.json", {"format": FORMAT})
+
+    def folder(self, cell: Cell) -> Path:
+        """Where a cell's files lie."""
+        return self.root / "cells" / cell.key
+
+    # -- cells and rows ------------------------------------------------------------------------------------
+
+    def begin(self, cell: Cell, about: Mapping[str, str | int]) -> None:
+        """Make the cell's record if need be. about: what follows from the ledger and is asked for often."""
+        path = self.folder(cell) / "cell.json"
+        if read_json(path) is None:
+            write_json(path, {"key": cell.key, **about, "ledger": cell.ledger})
+
+    def begin_row(self, row: str, cell: Cell, prompts: str, batch_size: int) -> int:
+        """Note a row; return the batch size that governs it, the first one that it began with."""
+        path = self.root / "rows" / f"{row}.json"
+        record = {"cell": cell.key, "prompts": prompts, "batch_size": batch_size}
+        create_json(path, record)  # two who begin at once agree on one
+        if self.batch_size(row) is None:  # torn when the machine went down, or edited
+            write_json(path, record)
+        return self.batch_size(row) or batch_size
+
+    def batch_size(self, row: str) -> int | None:
+        """The batch size that a row began with; None if it has not begun, or if that is not to be read."""
+        record = read_json(self.root / "rows" / f"{row}.json")
+        found = record.get("batch_size") if isinstance(record, dict) else None
+        return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found <= 4096 else None
+
+    def cells(self) -> Iterator[CellSummary]:
+        """Every cell, in the order of their keys. Counts file names only, so that 30,000 pictures list at once."""
+        self.check_format()
+        asked = self._asked()
+        for key in scan(self.root / "cells"):
+            path = self.root / "cells" / key / "cell.json"
+            cell, record = self.cell(key)
+            counts = {name: len(self.scores(cell, name)) for name in scan(path.parent / "scores")}
+            model, cost = str(record.get("model", "")), (int(record.get("predictions", 0)), int(record.get("evals", 0)))
+            yield CellSummary(cell, model, asked.get(key, 0), len(self.names(cell)), counts, *cost)
+
+    def _asked(self) -> dict[str, int]:
+        """By cell: the entries of the prompt lists of its rows."""
+        found, lengths = dict[str, int](), dict[str, int]()
+        for name in scan(self.root / "rows", ".json"):
+            record = read_json(self.root / "rows" / name)
+            if isinstance(record, dict) and {"cell", "prompts"} <= record.keys():
+                digest = str(record["prompts"])
+                if digest not in lengths:
+                    path = self.root / "prompts" / f"{digest}.jsonl"
+                    lengths[digest] = path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
+                found[record["cell"]] = found.get(record["cell"], 0) + lengths[digest]
+        return found
+
+    def cell(self, key: str) -> tuple[Cell, Mapping[str, Any]]:
+        """A cell by its key, and its record. Raises StoreError where that cannot be read."""
+        path = self.root / "cells" / key / "cell.json"
+        record = read_json(path)
+        try:
+            cell = Cell(record["ledger"])
+            if cell.key != key:
+                raise StoreError(f"{path} has been changed by hand: its ledger's key is {cell.key}")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise StoreError(
+                f"{path} is not a cell's record ({error!r}); the run that made it writes it anew"
+            ) from error
+        return cell, record
+
+    # -- prompts -------------------------------------------------------------------------------------------
+
+    def put_prompts(self, digest: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Keep a prompt list, in order."""
+        path = self.root / "prompts" / f"{digest}.jsonl"
+        if not path.is_file():
+            with clear_errors(path), replacing(path) as temporary:
+                text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+                temporary.write_text(text, encoding="utf-8")
+
+    def prompts(self, digest: str) -> list[dict[str, Any]]:
+        """A prompt list: text, seed and meta of each entry. Raises StoreError where it is not to be read."""
+        path = self.root / "prompts" / f"{digest}.jsonl"
+        try:
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path} is not a list of prompts ({error}); run again what made it") from error
+
+    # -- images --------------------------------------------------------------------------------------------
+
+    def image_path(self, cell: Cell, name: str) -> Path:
+        """Where a picture lies, or will lie."""
+        return self.folder(cell) / "images" / f"{name}.png"
+
+    def names(self, cell: Cell) -> set[str]:
+        """The names of the pictures that are there."""
+        return {name[:-4] for name in scan(self.folder(cell) / "images", ".png") if NAME.fullmatch(name)}
+
+    def missing(self, cell: Cell, names: Sequence[str], verify: bool = False) -> Missing:
+        """Which of `names` are not there as whole PNG files.
+
+        verify: look at every file, also at those that were found whole before; what is torn now is missing from then on
+        """
+        there, noted = self.names(cell), self._checked(cell)
+        fresh = [name for name in names if name in there and (verify or name not in noted)]
+        broken = [name for name in fresh if not _whole(self.image_path(cell, name))]
+        torn = set(broken)
+        if torn & noted:
+            self._forget(cell, noted - torn)
+        if whole := sorted(set(fresh) - torn - noted):
+            self._note(cell, whole)
+        return Missing([name for name in names if name not in there or name in torn], broken)
+
+    def has(self, cell: Cell, name: str) -> bool:
+        """Whether a picture is there, whole."""
+        return _whole(self.image_path(cell, name))
+
+    def put_image(self, cell: Cell, name: str, image: Image.Image, prompt: str, seed: int) -> None:
+        """Write one picture; a whole one that came to be there meanwhile is kept.
+
+        Its text holds key, prompt and seed only, so that equal pictures are equal files.
+        """
+        text = PngInfo()
+        for field, value in (("key", cell.key), ("prompt", prompt), ("seed", str(seed))):
+            text.add_itxt(field, value)
+        path = self.image_path(cell, name)
+        with clear_errors(path), creating(path) as temporary:
+            image.save(temporary, format="PNG", pnginfo=text)
+            if path.is_file() and not _whole(path):
+                path.unlink()
+        if not self.has(cell, name):
+            raise StoreError(f"store: {path} is in the way of a picture: remove it, and run again")
+        self._failure_path(cell, name).unlink(missing_ok=True)
+
+    def image(self, cell: Cell, name: str) -> Image.Image:
+        """Read one picture, whole. Raises StoreError on one that cannot be read."""
+        path = self.image_path(cell, name)
+        try:
+            with Image.open(path) as image:
+                image.load()
+                return image.convert("RGB")
+        except (OSError, SyntaxError, ValueError) as error:
+            raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
+
+    def put_failure(self, cell: Cell, name: str, prompt: str, seed: int, error: str) -> None:
+        """Record why a picture could not be made; forgotten when it is made after all."""
+        record = {"prompt": prompt, "seed": seed, "error": error, "time": time.time()}
+        write_json(self._failure_path(cell, name), record)
+
+    def failures(self, cell: Cell) -> dict[str, dict[str, Any]]:
+        """By name: prompt, seed and error of the pictures that could not be made."""
+        names = [name.removesuffix(".json") for name in scan(self.folder(cell) / "failed", ".json")]
+        found = {name: read_json(self._failure_path(cell, name)) for name in names}
+        # another task may have made it just before this one failed
+        return {name: record for name, record in found.items() if record and not self.has(cell, name)}
+
+    def _failure_path(self, cell: Cell, name: str) -> Path:
+        return self.folder(cell) / "failed" / f"{name}.json"
+
+    def _checked(self, cell: Cell) -> set[str]:
+        try:
+            return set((self.folder(cell) / "whole.txt").read_text(encoding="utf-8").split("\n"))
+        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+            return set()
+
+    def _note(self, cell: Cell, names: Sequence[str]) -> None:
+        """Several may add to it at once; a line that is torn is no name, and its picture is looked at again."""
+        try:
+            with (self.folder(cell) / "whole.txt").open("a", encoding="utf-8") as file:
+                file.write("\n" + "\n".join(names) + "\n")
+        except OSError:
+            pass  # a store that can only be read is looked at each time
+
+    def _forget(self, cell: Cell, kept: set[str]) -> None:
+        """Note these alone; what another adds meanwhile may be lost, and is looked at again."""
+        path = self.folder(cell) / "whole.txt"
+        with clear_errors(path), replacing(path) as temporary:
+            temporary.write_text("\n".join(sorted(kept)) + "\n", encoding="utf-8")
+
+    # -- videos --------------------------------------------------------------------------------------------
+
+    def video_path(self, cell: Cell, name: str, fps: int) -> Path:
+        """Where the video of a clip lies, or will lie."""
+        return self.folder(cell) / "videos" / f"{fps}fps" / f"{name}.mp4"
+
+    def put_video(self, cell: Cell, name: str, fps: int, content: bytes) -> None:
+        """Write one video."""
+        path = self.video_path(cell, name, fps)
+        with clear_errors(path), replacing(path) as temporary:
+            temporary.write_bytes(content)
+
+    # -- scores, features, measurements --------------------------------------------------------------------
+
+    def scores(self, cell: Cell, scorer: str) -> dict[str, float]:
+        """name -> score; `scorer` is a name and an identity, such as log_odds-1a2b3c4d."""
+        return ScoreParts(self.folder(cell) / "scores" / scorer).read()
+
+    def put_scores(self, cell: Cell, scorer: str, about: Mapping[str, Any], scores: Mapping[str, float]) -> None:
+        """Add scores to those that are there."""
+        parts = ScoreParts(self.folder(cell) / "scores" / scorer)
+        parts.add(scores, about)
+        parts.fold(about)
+
+    def features(self, cell: Cell, features: str) -> dict[str, np.ndarray]:
+        """name -> vector, float64  # (D,)"""
+        return FeatureParts(self.folder(cell) / "features" / features).read()
+
+    def put_features(self, cell: Cell, features: str, values: Mapping[str, np.ndarray]) -> None:
+        """Add features to those that are there."""
+        parts = FeatureParts(self.folder(cell) / "features" / features)
+        parts.add(values, {})
+        parts.fold({})
+
+    def fold(self, cell: Cell) -> None:
+        """Put the small parts of everything that a cell holds together: a finished row opens few files."""
+        for name in scan(self.folder(cell) / "scores"):
+            ScoreParts(self.folder(cell) / "scores" / name).fold({"name": name}, least=1)
+        for name in scan(self.folder(cell) / "features"):
+            FeatureParts(self.folder(cell) / "features" / name).fold({}, least=1)
+
+    def measured_path(self, cell: Cell, measurement: str, name: str) -> Path:
+        """Where what was measured on a picture lies, or will lie."""
+        return self.folder(cell) / "measured" / measurement / f"{name}.npz"
+
+    def put_measured(self, cell: Cell, measurement: str, name: str, values: Mapping[str, Any]) -> None:
+        """Keep what was measured on one picture; what is there already is kept while it can be read."""
+        path = self.measured_path(cell, measurement, name)
+        with clear_errors(path), creating(path) as temporary:
+            with temporary.open("wb") as file:
+                _save_arrays(file, values)
+            if self.measured(cell, measurement, name) is None:
+                path.unlink(missing_ok=True)
+
+    def measured(self, cell: Cell, measurement: str, name: str) -> dict[str, np.ndarray] | None:
+        """What was measured on one picture; None if nothing was, or if that is not to be read."""
+        try:
+            with np.load(self.measured_path(cell, measurement, name), allow_pickle=False) as file:
+                return dict(file)
+        except Exception:  # whatever numpy and zip raise on a file that is not there, or is cut
+            return None
+
+    def unmeasured(self, cell: Cell, measurement: str, names: Sequence[str], verify: bool = False) -> list[str]:
+        """Which of `names` have nothing measured; verify: read every file, for one that is torn counts for nothing."""
+        if verify:
+            return [name for name in names if self.measured(cell, measurement, name) is None]
+        there = set(scan(self.folder(cell) / "measured" / measurement, ".npz"))
+        return [name for name in names if f"{name}.npz" not in there]
+
+    def measurements(self, cell: Cell) -> list[str]:
+        """The measurements that were made on a cell's pictures: names and identities."""
+        return scan(self.folder(cell) / "measured")
+
+    # -- made of many --------------------------------------------------------------------------------------
+
+    def kept(self, name: str) -> Any:
+        """A set metric's or a study's result, by name and identity; None if it is not there."""
+        return read_json(self.root / "sets" / f"{name}.json")
+
+    def keep(self, name: str, record: Any) -> None:
+        """Keep such a result."""
+        write_json(self.root / "sets" / f"{name}.json", record)
+
+    def keep_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays by name, such as what set metrics compare with."""
+        path = self.root / "sets" / f"{name}.npz"
+        with clear_errors(path), replacing(path) as temporary, temporary.open("wb") as file:
+            _save_arrays(file, arrays)
+
+    def put_sheet(self, name: str, image: Image.Image) -> Path:
+        """Keep a picture made of pictures; return where it lies."""
+        path = self.root / "sheets" / f"{name}.png"
+        with clear_errors(path), replacing(path) as temporary:
+            image.save(temporary, format="PNG")
+        return path
+
+    # -- runs ----------------------------------------------------------------------------------------------
+
+    def put_run(self, cell: Cell, record: Mapping[str, Any]) -> Path:
+        """Keep what varies between runs beside the cell."""
+        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns():x}.json"
+        path = self.folder(cell) / "runs" / name
+        write_json(path, record)
+        return path
+
+    def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
+        """Add one line to the cell's event log; several may at once."""
+        path = self.folder(cell) / "events.jsonl"
+        with clear_errors(path), path.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(event, ensure_ascii=False) + "\n")
+
+    # -- batch sizes ---------------------------------------------------------------------------------------
+
+    def batch_sizes(self) -> dict[str, int]:
+        """What was found out so far, by a key of GPU, model and size."""
+        record = read_json(self.root / "batch_sizes.json")
+        known = record.items() if isinstance(record, dict) else ()
+        return {str(key): n for key, n in known if isinstance(n, int) and n > 0}
+
+    def put_batch_sizes(self, found: Mapping[str, int]) -> None:
+        """Add to what was found out."""
+        write_json(self.root / "batch_sizes.json", self.batch_sizes() | dict(found))
+
+
+def _save_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
+    named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
+    np.savez(file, **named)
+
+
+def _whole(path: Path) -> bool:
+    """Whether a file begins and ends as a PNG does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_PNG_HEAD))
+            file.seek(-len(_PNG_TAIL), os.SEEK_END)
+            return head == _PNG_HEAD and file.read() == _PNG_TAIL
+    except OSError:
+        return False
+
+
+__all__ = ["CellSummary", "Missing", "Store", "StoreError"]

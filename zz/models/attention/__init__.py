@@ -1,0 +1,1 @@
+"""Attention, watched and tapped."""

@@ -1,0 +1,235 @@
+"""How a network's attention to text is read while it computes, and where a word's tokens stand.
+
+What a family of networks does in its own way is one `TextAttention`; the rest is the same for all.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.functional import interpolate, scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+SCORES = 2**22  # attention scores held at once: 16 MiB, and as much again for their softmax
+Columns = dict[str | int, list[int]]  # the text's columns of each word
+Maps = dict[str | int, Tensor]  # the map (h, w) of each word
+Read = Callable[[Tensor, Tensor, Tensor | None, float | None], None]  # query, key, mask, scale
+
+
+@dataclass(frozen=True)
+class TextAttention:
+    """Where the networks of one family attend to the text.
+
+    network:    the network among diffusers' parts
+    modules:    a regular expression for the whole names of its modules in which the picture attends to the text
+    tokenizers: each tokenizer among diffusers' parts, and the text's columns that its tokens take
+    text:       the text's columns among the keys
+    image:      the picture's places among the queries
+
+    Joint attention fits too: where n tokens of text stand last, text=slice(-n, None) and image=slice(None, -n).
+    """
+
+    network: str
+    modules: str
+    tokenizers: Mapping[str, slice]
+    text: slice
+    image: slice
+
+
+# Stable Diffusion 1.x, 2.x and XL. The attn2 of motion modules look from frame to frame, not at the text.
+UNET = TextAttention(
+    network="unet",
+    modules=r"(.*\.)?attentions\.\d+\.transformer_blocks\.\d+\.attn2",
+    tokenizers={"tokenizer": slice(0, None)},
+    text=slice(None),
+    image=slice(None),
+)
+
+
+@dataclass
+class Reading:
+    """The maps of one pass of a network: a mean over heads, frames and layers, float32.
+
+    where:    the network's family
+    words:    of each prompt
+    branch:   which of the `branches` that the batch holds one after the other is read
+    latent:   (H, W)
+    size:     (h, w) of the maps
+    side:     the longer side of the layers' grids that are read; None: all
+    """
+
+    where: TextAttention
+    words: list[Columns]
+    branch: int
+    branches: int
+    latent: tuple[int, int]
+    size: tuple[int, int]
+    side: int | None
+    sums: list[Tensor] = field(default_factory=list)  # (words, h, w) a prompt
+    layers: int = 0
+    sides: set[int] = field(default_factory=set)  # of all layers that attended
+
+    def __call__(self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> None:
+        """Add a layer. query, key: (batch, heads, tokens, d), batch by branch, then by prompt, then by frame."""
+        batch, _, queries, _ = query[:, :, self.where.image].shape
+        h, w = grid(queries, self.latent)
+        self.sides.add(max(h, w))
+        if self.side not in (None, max(h, w)):
+            return
+        self.layers += 1
+        frames = batch // (self.branches * len(self.words))
+        first = self.branch * len(self.words) * frames
+        if mask is not None:
+            mask = mask.expand(*query.shape[:3], key.shape[2])
+        for b, words in enumerate(self.words):
+            begin = first + b * frames
+            text = torch.zeros((), device=query.device)
+            for row in range(begin, begin + frames):
+                text = text + shares(query[row], key[row], None if mask is None else mask[row], scale, self.where)
+            text = text / frames
+            maps = torch.stack([text[:, columns].sum(1) for columns in words.values()]).view(1, -1, h, w)
+            resized = interpolate(maps, self.size, mode="bilinear", antialias=True)[0]
+            if self.layers == 1:
+                self.sums.append(resized)
+            else:
+                self.sums[b] += resized
+
+    def maps(self) -> list[Maps]:
+        """One a prompt, on the CPU. Raises ValueError where no layer was read."""
+        if not self.sides:
+            raise ValueError("no attention was seen; give the network diffusers' default attention processors")
+        if not self.layers:
+            raise ValueError(f"layers={self.side} is the side of no layer's grid; sides are {sorted(self.sides)}")
+        means = [(total / self.layers).cpu() for total in self.sums]
+        return [dict(zip(words, mean, strict=True)) for words, mean in zip(self.words, means, strict=True)]
+
+
+def shares(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None, where: TextAttention = UNET) -> Tensor:
+    """Which share of each place's attention each token of text has: (places, text), a mean over heads, float32.
+
+    query, key: (heads, queries or keys, d)
+    mask:       (heads, queries, keys), True where a key is seen, or what is added to the scores
+
+    Softmax over all keys; at most SCORES scores are held at once.
+    """
+    query = query[:, where.image]
+    keys = key.float().mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    at_once = max(1, SCORES // (keys.shape[0] * keys.shape[2]))
+    out = []
+    for start in range(0, query.shape[1], at_once):
+        part = slice(start, start + at_once)
+        scores = query[:, part].float() @ keys
+        if mask is not None:
+            seen = mask[:, where.image][:, part]
+            scores = scores.masked_fill(~seen, -torch.inf) if seen.dtype == torch.bool else scores + seen
+        out.append(scores.softmax(-1)[..., where.text].mean(0))
+    return torch.cat(out)
+
+
+def grid(places: int, latent: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of so many places over a latent (H, W) that is halved, odd sides rounded up, as often as needed."""
+    h, w = latent
+    while h * w > places > 0:
+        h, w = -(-h // 2), -(-w // 2)
+    if h * w != places:
+        raise ValueError(f"{places} places are no halving of a latent of {latent[0]}x{latent[1]}")
+    return h, w
+
+
+@contextmanager
+def watched(modules: Iterable[Module], read: Read) -> Iterator[None]:
+    """Call `read` beside every attention that one of the modules computes; the computation itself is left alone."""
+
+    def beside(module: Module, call: Call) -> Tensor:
+        out = call.out()
+        if call.is_causal or call.enable_gqa:
+            raise ValueError("causal and grouped attention are not text attention as it is read here")
+        with torch.no_grad():
+            read(call.query, call.key, call.attn_mask, call.scale)
+        return out
+
+    with instead(modules, beside):
+        yield
+
+
+class Call(NamedTuple):
+    """A call of scaled_dot_product_attention: its arguments by their names in torch."""
+
+    query: Tensor  # (batch, heads, queries, d)
+    key: Tensor
+    value: Tensor
+    attn_mask: Tensor | None = None
+    dropout_p: float = 0.0
+    is_causal: bool = False
+    scale: float | None = None
+    enable_gqa: bool = False
+
+    def out(self) -> Tensor:
+        """What it would have returned."""
+        return scaled_dot_product_attention(**self._asdict())
+
+
+@contextmanager
+def instead(modules: Iterable[Module], attend: Callable[[Module, Call], Tensor]) -> Iterator[None]:
+    """Let `attend` answer every attention that one of the modules computes."""
+    inside: list[Module] = []
+
+    def enter(module: Module, _: Any) -> None:
+        inside.append(module)
+
+    def leave(module: Module, _: Any, __: Any) -> None:  # what a hook returns would take the output's place
+        inside.pop()
+
+    with ExitStack() as stack:
+        for module in modules:
+            stack.callback(module.register_forward_pre_hook(enter).remove)
+            stack.callback(module.register_forward_hook(leave).remove)
+        stack.enter_context(_Instead(inside, attend))
+        yield
+
+
+class _Instead(TorchFunctionMode):
+    """Answers each call of scaled_dot_product_attention made inside one of the watched modules."""
+
+    def __init__(self, inside: list[Module], attend: Callable[[Module, Call], Tensor]) -> None:
+        super().__init__()
+        self.inside, self.attend = inside, attend
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is scaled_dot_product_attention and self.inside:  # a mode does not see what is done in here
+            return self.attend(self.inside[-1], Call(*args, **(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+
+def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = None) -> list[int]:
+    """Where a word's tokens stand, wherever it stands in the prompt. Raises ValueError where it does not.
+
+    tokenizer: a fast one of transformers: it knows where in the text a token comes from
+    length:    how many tokens of a text are read; None: as many as the tokenizer says
+    """
+    length = tokenizer.model_max_length if length is None else length
+    if isinstance(word, int):
+        if not 0 <= word < length:
+            raise ValueError(f"words={word} is no token's column; columns are 0..{length - 1}")
+        return [word]
+    spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE) if word]
+    if not spans:
+        there = ", ".join(dict.fromkeys(re.findall(r"\w+", prompt)))
+        raise ValueError(f"words={word!r} is not in the prompt {prompt!r}; its words are {there}")
+    read = tokenizer(prompt, truncation=True, max_length=length, return_offsets_mapping=True)
+    tokens = read["offset_mapping"]
+    found = [c for c, (a, b) in enumerate(tokens) if a < b and any(a < end and b > start for start, end in spans)]
+    if not found:
+        raise ValueError(f"words={word!r} stands beyond the {len(tokens)} tokens that are read of {prompt!r}")
+    return found
+
+
+__all__ = [
+    *("UNET", "Call", "Columns", "Maps", "Reading", "TextAttention"),
+    *("columns", "grid", "instead", "shares", "watched"),
+]

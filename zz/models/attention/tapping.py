@@ -1,0 +1,74 @@
+"""Conditions with a tap, under a U-Net of diffusers: each attention is shown to those that it is computed for."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Module
+
+from zz.diffusion.guidance.attention.tap import Attention, Tapped
+from zz.diffusion.guidance.base import ScaledCond
+from zz.models.attention.reading import Call, grid, instead
+
+# Not those of motion modules, which look from frame to frame.
+NAME = re.compile(r"(down|mid|up)_blocks?\.(?:\d+\.)?attentions\.\d+\.transformer_blocks\.\d+\.attn[12]")
+
+
+def untapped(cond: Any) -> Any:
+    """The condition without its tap."""
+    return cond.cond if isinstance(cond, Tapped) else cond
+
+
+def plain(cond: Any) -> Any:
+    """The condition itself, without its tap and whatever is told with it."""
+    return cond.cond if isinstance(cond, Tapped | ScaledCond) else cond
+
+
+@contextmanager
+def tapped(unet: Module, conds: Sequence[Any], latent: tuple[int, int]) -> Iterator[None]:
+    """Let the taps of conditions see a pass whose batch is by condition, then by prompt, then by frame.
+
+    Rows without a tap are computed as ever, by the network's own kernels. Nothing of the network is replaced.
+    """
+    wanted = [(branch, cond) for branch, cond in enumerate(conds) if isinstance(cond, Tapped)]
+    if not wanted:
+        yield
+        return
+    taps: dict[Module, list[tuple[int, Tapped]]] = {}
+    for name, module in unet.named_modules():
+        if match := NAME.fullmatch(name):
+            mine = [(b, c) for b, c in wanted if c.blocks in ("all", match[1]) and _kind(module) in c.to]
+            if mine:
+                taps[module] = mine
+    if not taps:
+        raise ValueError(f"guidance.blocks={wanted[0][1].blocks}: the network has no such attention there; choose all")
+    seen = False
+
+    def attend(module: Module, call: Call) -> Tensor:
+        nonlocal seen
+        seen, out = True, call.out()
+        if call.is_causal or call.enable_gqa:
+            raise ValueError("causal and grouped attention cannot be tapped")
+        for branch, cond in taps[module]:
+            n = len(out) // len(conds)
+            batch = slice(branch * n, branch * n + n)
+            mask = call.attn_mask if call.attn_mask is None or len(call.attn_mask) == 1 else call.attn_mask[batch]
+            query, key, value = call.query[batch], call.key[batch], call.value[batch]
+            shown = Attention(_kind(module), grid(query.shape[2], latent), query, key, value, mask, call.scale)
+            if (instead_of_it := cond.tap(shown)) is not None:
+                out[batch] = instead_of_it
+        return out
+
+    with instead(taps, attend):
+        yield
+    if not seen:
+        raise ValueError("no attention was seen to tap; give the network diffusers' default attention processors")
+
+
+def _kind(module: Any) -> Any:
+    return "text" if module.is_cross_attention else "self"
+
+
+__all__ = ["plain", "tapped", "untapped"]

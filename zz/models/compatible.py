@@ -1,0 +1,36 @@
+"""Which sampler, guidance and model go together; raised before anything is loaded."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.samplers.base import Sampler
+from zz.models.base import Model, Pipeline
+
+
+def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
+    """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
+    check_guidance(guidance, model)
+    sampler.check(guidance)
+
+
+def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:
+    """Raise ValueError where a model's network has not what a guidance needs, or a negative prompt is lost on it.
+
+    model: open or not
+    """
+    ours = isinstance(model, Model | Pipeline)
+    what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"
+    if guidance.needs.taps and ours and not model.can.taps:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} reaches into a U-Net's self-attention, which {what} has not; "
+            "choose cfg, cfgpp, or a model of Stable Diffusion"
+        )
+    if guidance.needs.scaled and ours and not model.can.scaled:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
+            "choose cfg, or a model like FLUX.1-dev"
+        )
+    own = model.negative_prompts if isinstance(model, Model) else ()
+    if guidance.needs.scaled and any(negative is not None for negative in (*negative_prompts, *own)):
+        raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")

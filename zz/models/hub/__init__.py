@@ -1,0 +1,1 @@
+"""Where the files of weights are, of models and of scorers alike."""

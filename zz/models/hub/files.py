@@ -1,0 +1,114 @@
+"""Weights as files: where those that travel with the package lie, and what is in a folder, whatever its path."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+NOTES = {"_name_or_path", "_diffusers_version", "transformers_version", "_commit_hash"}  # in configs
+EMBEDDED = Path(__file__).resolve().parents[2] / "weights"
+
+
+def resolve(pretrained: str | Path) -> str:
+    """A folder or hub id as it was given; for `zz:NAME`, the folder of the package's own weights of that name."""
+    scheme, _, name = str(pretrained).partition(":")
+    if scheme != "zz":
+        return str(pretrained)
+    known = sorted(path.name for path in EMBEDDED.glob("*") if path.is_dir())
+    if name not in known:
+        raise ValueError(f"pretrained={pretrained} does not come with zz; what does: {', '.join(known) or 'nothing'}")
+    return str(EMBEDDED / name)
+
+
+# what diffusers and transformers load: model.safetensors, model.fp16.safetensors, model.fp16-00001-of-00002.bin, ...
+WEIGHTS = re.compile(
+    r"(diffusion_pytorch_|pytorch_)?model(\.(?P<variant>\w+))?(-\d+-of-(?P<shards>\d+))?\.(?P<kind>safetensors|bin)"
+)
+
+
+def weights(names: Iterable[str], variant: str | None = None) -> list[str]:
+    """Of a folder's file names, the weights that are loaded: the variant before the plain, safetensors before bin."""
+    found = [match for name in sorted(names) if (match := WEIGHTS.fullmatch(name))]
+    for wanted in dict.fromkeys((variant, None)):
+        for kind in ("safetensors", "bin"):
+            if these := [m[0] for m in found if m["variant"] == wanted and m["kind"] == kind]:
+                return these
+    return []
+
+
+def settings(names: Iterable[str]) -> list[str]:
+    """Of a folder's file names, configurations and vocabularies."""
+    return sorted(name for name in names if name.endswith((".json", ".txt", ".model")))
+
+
+def digest(
+    folder: Path, parts: Sequence[str], elsewhere: Mapping[str, Path] | None = None, variant: str | None = None
+) -> str:
+    """16 hex digits of what is in a pipeline's parts. A weights file is read once, then known by path, size, mtime.
+
+    elsewhere: the folders of parts that do not lie in `folder`
+    """
+    found = []
+    for part in parts:
+        home = (elsewhere or {}).get(part, folder / part)
+        names = [path.name for path in home.glob("*") if path.is_file()]
+        found += [(f"{part}/{name}", _digest(home / name)) for name in weights(names, variant) + settings(names)]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """16 hex digits of what is in one file, read as seldom as by `digest`."""
+    return _digest(path)[:16]
+
+
+def _settings_digest(text: bytes) -> str:
+    """Of a JSON file, but for what those who saved it noted of themselves, which moves no number."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if isinstance(said, dict):
+        text = json.dumps({key: said[key] for key in sorted(said.keys() - NOTES)}).encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
+    path = path.resolve()
+    stat = path.stat()
+    known = cache / hashlib.sha256(f"2|{path}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]
+    if known.is_file():
+        return known.read_text()
+    with path.open("rb") as file:
+        as_is = path.suffix != ".json"
+        sha = hashlib.file_digest(file, "sha256").hexdigest() if as_is else _settings_digest(file.read())
+    if stat.st_size > 1 << 20:  # what is small is read again sooner than looked up
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            beside = known.with_suffix(f".{os.getpid()}")
+            beside.write_text(sha)
+            beside.replace(known)
+        except OSError:
+            pass  # a cache that cannot be written costs time only
+    return sha
+
+
+def tensors(path: Path) -> list[str]:
+    """The names of what a safetensors file holds. Raises SafetensorError on one that is cut or is none."""
+    with safe_open(path, framework="numpy") as file:
+        return list(file.keys())
+
+
+def whole(path: Path) -> bool:
+    """Whether a safetensors file can be opened, which a cut one cannot; a file of another kind is taken as it is."""
+    if path.suffix != ".safetensors":
+        return True
+    try:
+        tensors(path)
+    except (SafetensorError, OSError):
+        return False
+    return True

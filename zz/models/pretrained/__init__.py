@@ -1,0 +1,1 @@
+"""What models that diffusers loads have in common."""

@@ -1,0 +1,275 @@
+"""A description of a model that diffusers can load: where its parts come from, what it must be, what it needs.
+
+diffusers is imported when a model is opened, not before.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from zz.diffusion.leg import Leg
+from zz.diffusion.levels import Levels
+from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.validate import check_number
+from zz.models.base import PRECISIONS, Card, Model
+from zz.models.hub.files import WEIGHTS, digest, file_digest, resolve, weights
+from zz.models.hub.location import Location, find
+from zz.models.pretrained import lora
+from zz.models.pretrained.pipeline import LatentPipeline
+from zz.models.pretrained.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Savings:
+    """PrefixCache for time. Only tiling moves numbers, and is part of a result's identity.
+
+    slicing: decode one picture at a time
+    tiling:  decode in overlapping tiles
+    offload: parts wait on the CPU and visit the GPU one by one; needs accelerate
+    release: text encoders leave the GPU while nothing is encoded
+    """
+
+    slicing: bool = False
+    tiling: bool = False
+    offload: bool = False
+    release: bool = False
+
+
+@dataclass(frozen=True)
+class Pretrained(Model):
+    """Any folder or hub repository that diffusers calls by the name `kind`.
+
+    pretrained: a folder, a hub id, or zz:NAME for one that comes with zz
+    revision:   the hub's branch, tag or commit; None is its main branch, whatever that is on the day
+    mirrors:    hub ids (ID or ID@REVISION), tried in order where `pretrained` is not to be had
+    variant:    of the weights, such as fp16; parts that have none of it are loaded plain
+    vae:        a folder or hub id (ID or ID@REVISION) whose autoencoder stands in for its own
+    lora:       a folder, a .safetensors file in one, or a hub id (ID or ID@REVISION, with /FILE.safetensors if need be)
+                of a LoRA that is added to its weights, and to those of its text encoders; needs peft
+    lora_scale: how much of it: 1 as its makers have it, negative takes it away, 0 is none
+    prediction_type: what its scheduler must say, epsilon, v_prediction or flow_prediction; None: whatever it says
+    gamma1, steps, size, batch_size: recommended
+    """
+
+    kind: ClassVar[str]
+    parts: ClassVar[tuple[str, ...]]  # whatever else a folder holds moves no number
+    without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
+    pipeline: ClassVar[type[LatentPipeline]]  # what it is once open
+    becomes: ClassVar[str | None] = None  # the pipeline that it is opened as; None: `kind`
+    takes_lora: ClassVar[bool] = True  # whether diffusers can load one
+    classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # diffusers', of parts that a field can name
+
+    pretrained: str
+    revision: str | None = None
+    mirrors: tuple[str, ...] = ()
+    variant: str | None = None
+    vae: str | None = None
+    lora: str | None = None
+    lora_scale: float = 1.0
+    prediction_type: str | None = None
+    gamma1: float = 5.5
+    steps: int = 50
+    size: tuple[int, int] = (512, 512)
+    batch_size: int = 4
+    savings: Savings = field(default_factory=Savings)
+    card: Card = field(default_factory=Card)
+    name: str = "pretrained"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "pretrained", resolve(self.pretrained))
+        object.__setattr__(self, "mirrors", tuple(self.mirrors))
+        check_number("model.lora_scale", self.lora_scale)
+        object.__setattr__(self, "lora_scale", float(self.lora_scale))
+        if self.lora is not None and (not isinstance(self.lora, str) or not self.lora):
+            raise ValueError(f"model.lora={self.lora!r} must be a folder, a .safetensors file, a hub id, or null")
+        if self.lora is not None and not self.takes_lora:
+            raise ValueError(f"model.lora={self.lora}: diffusers loads none into a {self.kind}; choose null")
+        if self.lora is None and self.lora_scale not in (0, 1):
+            raise ValueError(f"model.lora_scale={self.lora_scale:g} has nothing to scale; give model.lora too")
+
+    @property
+    def fused_lora(self) -> str | None:
+        """The LoRA that moves its weights."""
+        return self.lora if self.lora_scale else None
+
+    @property
+    def watchable(self) -> bool:
+        return True
+
+    def asked(self, legs: Collection[Leg]) -> Model:
+        return self if self.fused_lora else replace(self, lora=None, lora_scale=1.0)
+
+    def identity(self) -> Mapping[str, Any]:
+        """It is known by what is in its files, so that moving them, or taking them from a mirror, orphans nothing."""
+        folders = self._folders()
+        found: dict[str, Any] = {
+            "pipeline": self.kind,
+            "weights": digest(self.home().root, tuple(folders), folders, self.variant),
+        }
+        if self.fused_lora:
+            found["lora"] = {"weights": file_digest(lora.find(self.fused_lora)[1]), "scale": self.lora_scale}
+        return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
+
+    def source(self) -> Mapping[str, Any]:
+        places = {part: self.location(part)[0] for part in self.classes if getattr(self, part)}
+        home = self.home()
+        if self.fused_lora:
+            place, path = lora.find(self.fused_lora)
+            file = path.relative_to(place.root).as_posix()
+            added = {"lora": f"{place.repo}@{place.commit}/{file}" if place.repo else str(path)}
+        else:
+            added = {}
+        return (
+            {"pretrained": home.repo or home.name, "commit": home.commit}
+            | {part: f"{place.repo}@{place.commit}" if place.repo else place.name for part, place in places.items()}
+            | added
+        )
+
+    def noise_levels(self) -> tuple[Levels, Schedule]:
+        return self.pipeline.noise_levels(
+            *(self.config_of(part) for part in ("scheduler", self.pipeline.network, "vae"))
+        )
+
+    def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
+        if precision not in PRECISIONS:
+            raise ValueError(f"runner.precision={precision} is not known; known are {', '.join(PRECISIONS)}")
+        home = self.home()
+        found = home.read("model_index.json").get("_class_name")
+        if found != self.kind:
+            raise ValueError(f"model.pretrained={self.pretrained} is a {found}, not a {self.kind}")
+        pipeline, scheduler = self.pipeline, self.config_of("scheduler")
+        said = pipeline.check_scheduler(scheduler, f"model.pretrained={home.name}")
+        if self.prediction_type not in (None, said):
+            raise ValueError(
+                f"model.pretrained={home.name} says prediction_type={said}, but model.prediction_type="
+                f"{self.prediction_type} is expected: it is another model, or its scheduler_config.json is wrong; "
+                "model.prediction_type=null takes it at its word"
+            )
+        network, vae = self.config_of(pipeline.network), self.config_of("vae")
+        if given := getattr(self, pipeline.network):
+            own = home.read(f"{pipeline.network}/config.json")
+            for width in pipeline.widths:
+                if own.get(width) != network.get(width):
+                    raise ValueError(
+                        f"model.{pipeline.network}={given} reads text of width {network.get(width)}, but this model's "
+                        f"has {own.get(width)}"
+                    )
+        if vae.get("latent_channels", 4) != pipeline.channels(network):
+            what = f"model.vae={self.vae}" if self.vae else f"model.pretrained={home.name}"
+            raise ValueError(
+                f"{what} has latents of {vae.get('latent_channels', 4)} channels, but the {pipeline.noun} reads "
+                f"{pipeline.channels(network)}"
+            )
+        pipeline.check_size(size, network, vae)
+        if self.fused_lora:
+            lora.check(self.fused_lora)
+
+    @contextmanager
+    def open(self, device: str = "cpu", precision: str = "32") -> Iterator[LatentPipeline]:
+        self.check(self.size, (), precision)
+        if self.savings.offload and torch.device(device).type == "cpu":
+            raise ValueError("model.savings.offload=true needs a GPU to visit; leave it false on a CPU")
+        if self.savings.offload and find_spec("accelerate") is None:
+            raise ValueError(
+                "model.savings.offload=true needs accelerate, which is not installed: pip install accelerate"
+            )
+        with quiet():
+            loaded = self._load(PRECISIONS[precision])
+            if self.fused_lora:
+                lora.fuse(loaded, self.fused_lora, self.lora_scale)
+        if self.savings.slicing:
+            loaded.vae.enable_slicing()
+        if self.savings.tiling:
+            loaded.vae.enable_tiling()
+        if self.savings.offload:
+            loaded.enable_model_cpu_offload(device=device)
+        else:
+            loaded.to(device)
+        yield self._opened(loaded)
+
+    def _opened(self, loaded: Any) -> LatentPipeline:
+        """Our pipeline over the loaded diffusers pipeline."""
+        return self.pipeline(loaded, self.size, self.savings.release)
+
+    def _load(self, dtype: torch.dtype) -> Any:
+        import diffusers
+
+        home, folders = self.home(), self._folders()
+        given = {part: name for part in self.classes if (name := getattr(self, part))}
+        at, loaded = "", {}
+        try:
+            for part, name in given.items():
+                at, variant = f"model.{part}={name}", self.held_variant([folders[part]])
+                kind = getattr(diffusers, self.classes[part])
+                loaded[part] = kind.from_pretrained(folders[part], variant=variant, dtype=dtype)
+            at, variant = (
+                f"model.pretrained={home.name}",
+                self.held_variant(f for p, f in folders.items() if p not in given),
+            )
+            whole = getattr(diffusers, self.becomes or self.kind)
+            return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.left_out, **loaded)
+        except Exception as error:  # whatever the loaders of its parts raise
+            said = str(error).split("\n")[0]
+            raise ValueError(
+                f"{at} cannot be loaded: {said}; if a copy was cut short, delete it and run again"
+            ) from error
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Those of its parts that are loaded."""
+        return self.parts
+
+    @property
+    def left_out(self) -> Mapping[str, Any]:
+        """What diffusers is told to leave out."""
+        return self.without
+
+    def home(self) -> Location:
+        return find("model.pretrained", self.pretrained, ("model_index.json",), self.revision, self.mirrors)
+
+    def location(self, part: str) -> tuple[Location, str]:
+        """The place that a part comes from, and its folder in it."""
+        given = getattr(self, part) if part in self.classes else None
+        if given is None:
+            return self.home(), part
+        place = find(f"model.{part}", given, (f"{part}/config.json", "config.json"))
+        return place, place.inside
+
+    def config_of(self, part: str) -> Mapping[str, Any]:
+        """A part's configuration, without its weights."""
+        place, inside = self.location(part)
+        return place.read(f"{inside}/{'scheduler_config' if part == 'scheduler' else 'config'}.json".lstrip("/"))
+
+    def _folders(self) -> dict[str, Path]:
+        """Where each part lies, brought from the hub if it is not here yet."""
+        found = {}
+        for part in self.kept:
+            place, inside = self.location(part)
+            found[part] = place.bring(inside, self.variant)
+        if self.variant and not self.held_variant(found.values()):
+            raise ValueError(f"model.variant={self.variant} is not among the weights of {self.pretrained}; choose null")
+        return found
+
+    def held_variant(self, folders: Iterable[Path]) -> str | None:
+        """The variant, if any of the folders has weights of it."""
+        names = (name for folder in folders for name in weights((p.name for p in folder.glob("*")), self.variant))
+        return (
+            self.variant if any((m := WEIGHTS.fullmatch(n)) and m["variant"] == self.variant for n in names) else None
+        )
+
+
+def two_sides(name: str, value: Any) -> tuple[int, int]:
+    """A field's (height, width). Raises ValueError on anything else."""
+    both = tuple(value) if isinstance(value, list | tuple) else ()
+    if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
+        raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")
+    return both
+
+
+__all__ = ["Pretrained", "Savings", "two_sides"]

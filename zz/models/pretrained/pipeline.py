@@ -1,0 +1,202 @@
+"""What models that diffusers loads have in common once open: a network over the latents of an autoencoder.
+
+Text encoding and decoding are the diffusers pipeline's own methods; the loop over steps is ours.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zz.diffusion.levels import Levels
+from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity
+from zz.diffusion.schedule import Node
+from zz.diffusion.schedules.base import Schedule
+from zz.models.attention.reading import TextAttention
+from zz.models.attention.tapping import tapped, untapped
+from zz.models.base import Pipeline
+from zz.models.pretrained.scheduler import from_config
+
+FLOW = "flow_prediction"
+READ = {"epsilon": from_eps, "v_prediction": from_v, FLOW: from_velocity}  # by the scheduler's prediction_type
+
+
+class Text(NamedTuple):
+    """A condition: the tokens of all text encoders, and a summary."""
+
+    tokens: Tensor  # (B, tokens, width)
+    pooled: Tensor  # (B, width 2)
+
+
+class LatentPipeline(Pipeline):
+    """diffusers' parts under our loop. Latents are float32; the network computes in its own precision.
+
+    parts:   the loaded diffusers pipeline. Its scheduler lends its levels and spacing; the solver is ours.
+    size:    drawn where none is asked for; by default what its network was configured for
+    release: whether text encoders wait on the CPU while nothing is encoded
+    """
+
+    network: ClassVar[str]  # which of the parts denoises,
+    noun: ClassVar[str]  # and what that is called
+    predicts: ClassVar[tuple[str, ...]]  # what it may predict, of READ
+    widths: ClassVar[tuple[str, ...]]  # what its configuration calls the widths of its text
+
+    def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
+        self.parts, self.device, self._release = parts, parts._execution_device, release  # where offloaded parts go
+        config, vae, who = self.net.config, parts.vae.config, f"the {type(parts).__name__}"
+        scheduler = dict(parts.scheduler.config) | {"_class_name": type(parts.scheduler).__name__}
+        self._read = READ[self.check_scheduler(scheduler, who)]
+        self.levels, self.schedule = self.noise_levels(scheduler, config, vae)
+        if any(getattr(self.net, name, None) is not None for name in ("encoder_hid_proj", "image_proj")):
+            raise ValueError(f"{who} carries an IP-Adapter, which is not supported; call its unload_ip_adapter first")
+        if self.channels(config) != vae.latent_channels or config.get("time_cond_proj_dim"):
+            raise ValueError(
+                f"{who} has a {self.noun} that reads more than latents, a time and a text; it is not supported"
+            )
+        side = config.get("sample_size")
+        own = None if side is None else (side, side) if isinstance(side, int) else tuple(side)
+        self.size = size or (own and (own[0] * parts.vae_scale_factor, own[1] * parts.vae_scale_factor))
+
+    @property
+    @abstractmethod
+    def attends(self) -> TextAttention:
+        """Where its network attends to the text."""
+
+    @property
+    def watchable(self) -> tuple[Any, Any] | None:
+        return self.parts, self.attends
+
+    @property
+    def net(self) -> Any:
+        """The network."""
+        return getattr(self.parts, self.network)
+
+    @classmethod
+    def channels(cls, network: Mapping[str, Any]) -> int:
+        """Of the latents that a network of this configuration reads."""
+        return network.get("in_channels", 4)
+
+    @classmethod
+    @abstractmethod
+    def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+        """Of how many pixels a picture's sides must be multiples."""
+
+    @classmethod
+    def noise_levels(
+        cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
+    ) -> tuple[Levels, Schedule]:
+        """The noise levels and nodes that the configurations speak of."""
+        return from_config(scheduler, cls.multiple(network, vae))
+
+    @classmethod
+    def check_size(cls, size: tuple[int, int], network: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
+        """Raise ValueError on a picture that the autoencoder and the network cannot divide as they must."""
+        multiple = cls.multiple(network, vae)
+        if any(side < multiple or side % multiple for side in size):
+            height, width = (max(multiple, side // multiple * multiple) for side in size)
+            raise ValueError(f"size={size[0]}x{size[1]} must be multiples of {multiple}; choose {height}x{width}")
+
+    @classmethod
+    def check_scheduler(cls, config: Mapping[str, Any], who: str) -> str:
+        """What a network predicts by its scheduler's config. Raises ValueError on one that is not of its kind."""
+        name, said = str(config.get("_class_name")), prediction_type(config)
+        if FLOW in cls.predicts and said != FLOW:
+            raise ValueError(
+                f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's"
+            )
+        if FLOW not in cls.predicts and (said == FLOW or "sigma_data" in config):
+            raise ValueError(f"{who} has a {name}; a discrete noise schedule is needed, such as DDIMScheduler's")
+        if said not in cls.predicts:
+            raise ValueError(f"{who} predicts {said!r}; known are {', '.join(cls.predicts)}")
+        return said
+
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        config, factor = self.net.config, self.parts.vae_scale_factor
+        self.check_size(size, config, self.parts.vae.config)
+        return self.channels(config), size[0] // factor, size[1] // factor
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
+        names = [name for name in self.parts.components if name.startswith("text_encoder")] if self._release else []
+        encoders = [part for name in names if (part := getattr(self.parts, name)) is not None]
+        for part in encoders:
+            part.to(self.device)
+        conditions = self._text(list(prompts), negative_prompts)
+        for part in encoders:
+            part.to("cpu")
+        return conditions
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
+        batch = torch.cat([x] * len(conds)).to(self.net.dtype)
+        time = torch.tensor(node.time, dtype=torch.float32, device=x.device)
+        with tapped(self.net, conds, (x.shape[-2], x.shape[-1])):
+            said = self._said(batch, time, [untapped(cond) for cond in conds]).to(x.dtype)
+        return tuple(self._read(x, node, one) for one in said.chunk(len(conds)))
+
+    @torch.no_grad()
+    def decode(self, x: Tensor) -> Tensor:
+        with self._vae() as vae:
+            pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
+        self.parts.maybe_free_model_hooks()  # offloaded parts go back to wait
+        shown = (pictures.float() / 2 + 0.5).clamp(0, 1)
+        return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
+
+    @torch.no_grad()
+    def encode_image(self, pictures: Tensor) -> Tensor:
+        x = pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+        with self._vae() as vae:
+            found = vae.encode(x.to(vae.dtype)).latent_dist.mean
+        self.parts.maybe_free_model_hooks()
+        return self._scaled(found.float())
+
+    @abstractmethod
+    def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
+        """Conditions of the prompts and of the negative prompts."""
+
+    @abstractmethod
+    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Any]) -> Tensor:
+        """What the network says of batch (len(conds) * B, C, h, w), in its own dtype."""
+
+    @contextmanager
+    def _vae(self) -> Iterator[Any]:
+        """The autoencoder, for as long as the `with` lasts in the type that it must compute in."""
+        vae = self.parts.vae
+        own, needed = vae.dtype, self._vae_dtype()
+        if needed != own:
+            vae.to(needed)
+        try:
+            yield vae
+        finally:
+            if needed != own:
+                vae.to(own)
+
+    def _vae_dtype(self) -> torch.dtype:
+        """The type that the autoencoder computes in."""
+        return self.parts.vae.dtype
+
+    def _unscaled(self, x: Tensor) -> Tensor:
+        """Latents as the autoencoder knows them."""
+        vae = self.parts.vae.config
+        return x / vae.scaling_factor + (vae.get("shift_factor") or 0)
+
+    def _scaled(self, x: Tensor) -> Tensor:
+        """Latents as the network knows them."""
+        vae = self.parts.vae.config
+        return (x - (vae.get("shift_factor") or 0)) * vae.scaling_factor
+
+
+def factor(vae: Mapping[str, Any]) -> int:
+    """How many pixels a side an autoencoder of this configuration makes one latent of."""
+    return 2 ** (len(vae["block_out_channels"]) - 1)
+
+
+def prediction_type(scheduler: Mapping[str, Any]) -> str:
+    """What a network predicts by its scheduler's config, `_class_name` in it."""
+    return FLOW if "FlowMatch" in str(scheduler.get("_class_name")) else scheduler.get("prediction_type", "epsilon")
+
+
+__all__ = ["FLOW", "READ", "LatentPipeline", "Text", "factor", "prediction_type"]

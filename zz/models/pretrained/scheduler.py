@@ -1,0 +1,54 @@
+"""A diffusers scheduler's configuration, read as training levels and the schedule of the model's makers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zz.diffusion.levels import Flow, Levels, discrete
+from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.schedules.shifted import Shifted, ShiftedBySize
+from zz.diffusion.schedules.timesteps import Timesteps
+
+
+def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -> tuple[Levels, Schedule]:
+    """Read a diffusers scheduler config (its dictionary, of any class) as DDIM or flow-Euler would.
+
+    Missing keys take the defaults of diffusers' DDIMScheduler, as `DDIMScheduler.from_config` does.
+
+    side: pixels a side of one token, for a flow whose shift depends on the picture's size
+    even: whether the model's makers end a flow at 1 / T, as FLUX's; otherwise at its smallest trained time, as SD3's
+    """
+    if "FlowMatch" in str(config.get("_class_name", "")):
+        return _flow_from_config(config, side, even)
+    levels = discrete(
+        N=int(config.get("num_train_timesteps", 1000)),
+        beta_schedule=config.get("beta_schedule", "linear"),
+        beta_start=float(config.get("beta_start", 0.0001)),
+        beta_end=float(config.get("beta_end", 0.02)),
+        trained_betas=config.get("trained_betas"),
+        zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
+    )
+    spacing = Timesteps(
+        spacing=config.get("timestep_spacing", "leading"),
+        offset=int(config.get("steps_offset", 0)),
+        final="clean" if config.get("set_alpha_to_one", True) else "first",
+    )
+    return levels, spacing
+
+
+def _flow_from_config(config: Mapping[str, Any], side: int, even: bool) -> tuple[Levels, Schedule]:
+    bent = ("invert_sigmas", "shift_terminal", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+    for name in (*bent, "stochastic_sampling"):
+        if config.get(name):
+            raise ValueError(f"a flow's scheduler with {name}={config[name]} is not supported; only shifted times are")
+    N, shift = int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0))
+    if not config.get("use_dynamic_shifting", False):
+        lowest = shift / N / (1 + (shift - 1) / N)  # diffusers shifts its already shifted smallest sigma again
+        return Flow(N), Shifted(shift, None if even else lowest)
+    spacing = ShiftedBySize(
+        mu=(float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))),
+        tokens=(int(config.get("base_image_seq_len", 256)), int(config.get("max_image_seq_len", 4096))),
+        side=side,
+        growth=config.get("time_shift_type", "exponential"),
+        last=None if even else 1 / N,
+    )
+    return Flow(N), spacing

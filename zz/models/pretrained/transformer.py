@@ -1,0 +1,32 @@
+"""Models whose network is a transformer over patches of latents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from zz.models.pretrained.description import Pretrained
+from zz.models.pretrained.pipeline import LatentPipeline, factor
+
+
+class TransformerPipeline(LatentPipeline):
+    """diffusers' parts under our loop, with a transformer; as `LatentPipeline`."""
+
+    network: ClassVar[str] = "transformer"
+    noun: ClassVar[str] = "transformer"
+
+    @classmethod
+    def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+        return factor(vae) * network["patch_size"]
+
+
+@dataclass(frozen=True)
+class TransformerModel(Pretrained):
+    """Fields as in `Pretrained`, and
+
+    transformer: a folder or hub id (ID or ID@REVISION) whose transformer stands in for its own
+    """
+
+    transformer: str | None = None
+
+
+__all__ = ["TransformerModel", "TransformerPipeline"]

@@ -1,0 +1,1 @@
+"""GenEval: its rules, apart from any detector."""

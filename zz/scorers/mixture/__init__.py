@@ -1,0 +1,1 @@
+"""Scores of the exact model, from its formula."""

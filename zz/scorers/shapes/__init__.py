@@ -1,0 +1,1 @@
+"""The exact judge of the shapes world."""

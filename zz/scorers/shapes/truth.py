@@ -1,0 +1,57 @@
+"""How far pictures are from rendered truth: the Fréchet distance of their features to those of true scenes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from zz.data.base import Prompt
+from zz.data.shapes_prompts import TAGS, draw_pair
+from zz.scorers.base import Extract, Features, SetMetric
+from zz.scorers.frechet import Moments, frechet, moments
+from zz.scorers.interval import Interval, jackknife
+from zz.worlds.shapes import render
+
+
+@dataclass(frozen=True)
+class ShapesFrechet(SetMetric):
+    """Fréchet distance to rendered scenes of all six categories, as many of each; its interval by the jackknife.
+
+    It grows as pictures become fewer: compare sets of one size.
+
+    of:    the features
+    truth: how many scenes are rendered
+    """
+
+    fewest: ClassVar[int] = 3  # for a covariance when one is left out
+    has_reference: ClassVar[bool] = True
+
+    of: Features
+    truth: int = 5000
+    name: str = "shapes_fd"
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "Fréchet distance"
+    higher_is_better: ClassVar[bool | None] = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.truth, int) or self.truth < 2:
+            raise ValueError(f"truth={self.truth!r} must be a whole number of at least 2 scenes")
+
+    @property
+    def features(self) -> Features:
+        return self.of
+
+    def settings(self):
+        return {"truth": self.truth}
+
+    def reference(self, extract: Extract) -> Mapping[str, np.ndarray]:
+        rng = np.random.default_rng([2020, 7])
+        tags = [TAGS[i % len(TAGS)] for i in range(self.truth)]  # `shapes` has about as many of each
+        truth = moments(extract([Image.fromarray(render(draw_pair(rng, tag, held_out=True).scene)) for tag in tags]))
+        return truth._asdict()
+
+    def measure(self, features: np.ndarray, prompts: Sequence[Prompt], reference: Mapping[str, np.ndarray]) -> Interval:
+        truth = Moments(reference["mean"], reference["covariance"])
+        return jackknife(lambda kept: frechet(moments(features[kept]), truth), len(features))

@@ -1,0 +1,1 @@
+"""Renderers and grammars of the two small worlds that models, prompt sets and scorers stand on."""
