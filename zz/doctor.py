@@ -32,7 +32,7 @@ def doctor(configs: Sequence[DictConfig]) -> int:
 
 def main() -> int:
     """The command."""
-    return command(doctor, "config")
+    return command(doctor, "doctor")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def plan(configs: Sequence[DictConfig]) -> int:
 
 def main() -> int:
     """The command."""
-    return command(plan, "config")
+    return command(plan, "plan")
 
 
 if __name__ == "__main__":

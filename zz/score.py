@@ -27,7 +27,7 @@ def score(configs: Sequence[DictConfig]) -> int:
 
 def main() -> int:
     """The command."""
-    return command(score, "config")
+    return command(score, "score")
 
 
 if __name__ == "__main__":

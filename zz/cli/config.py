@@ -60,6 +60,11 @@ def build(node: Any) -> Any:
     return _built(json.dumps(plain))
 
 
+def build_anew() -> None:
+    """Forget what was built."""
+    _built.cache_clear()
+
+
 @lru_cache(maxsize=1024)
 def _built(text: str) -> Any:
     node = json.loads(text)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
-from zz.cli.config import build, resolved, store_of
+from zz.cli.config import build, build_anew, resolved, store_of
 from zz.data.base import Prompt, PromptList, PromptSet
 from zz.diffusion.budget import fit
 from zz.diffusion.leg import Leg
@@ -46,6 +46,8 @@ class Request(NamedTuple):
 
 def request(configs: Sequence[DictConfig]) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
+    build_anew()  # a file of prompts may have grown since
+    _listed.cache_clear()
     values = [resolved(config) for config in configs]
     first = values[0]
     for config in values:

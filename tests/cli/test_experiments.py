@@ -1,0 +1,161 @@
+"""Experiments, extensions and how configs are composed: one plan, words that win, packages that are named."""
+
+import sys
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import zz.doctor
+import zz.ls
+import zz.plan
+import zz.run
+import zz.score
+import zz.table
+from zz.cli import extensions
+from zz.cli.compose import cells, composed
+from zz.cli.conf import conf_dir
+from zz.cli.experiment import split
+
+EXPERIMENT = '''
+"""A sweep in small."""
+
+from zz.lab.experiment import Experiment, Layout
+
+EXPERIMENT = Experiment(
+    claim="more steps are better",
+    common="model=mixture scorers=[log_odds]",
+    cells=(
+        "sampler=standard,zigzag steps=4",
+        "sampler=standard steps=6 dataset.texts='[a red circle,a blue star]' dataset=inline",
+    ),
+    layout=Layout(scores=("log_odds",)),
+)
+'''
+SAMPLER = '''
+"""Standard sampling, twice as careful in name only."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from zz.diffusion.samplers.standard import Standard
+
+
+@dataclass(frozen=True)
+class Careful(Standard):
+    """Standard sampling under another name."""
+
+    name: ClassVar[str] = "careful"
+    is_control: ClassVar[bool] = False
+'''
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd, store_path, tmp_path):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    package = tmp_path / "lib" / "mine"
+    (package / "experiments").mkdir(parents=True)
+    (package / "conf" / "sampler").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "experiments" / "__init__.py").touch()
+    (package / "experiments" / "small.py").write_text(EXPERIMENT)
+    (package / "careful.py").write_text(SAMPLER)
+    (package / "conf" / "sampler" / "careful.yaml").write_text("_target_: mine.careful.Careful\ngamma1: ${gamma1}\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+
+    def run(*words, command=zz.run):
+        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *words])
+        capfd.readouterr()
+        code = command.main()
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    yield run
+    extensions.load([])
+    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
+        del sys.modules[name]
+
+
+MINE = "extensions=[mine]"
+
+
+def test_an_experiment_is_one_plan_and_typed_words_apply_to_all_of_it(cli):
+    code, out, err = cli("experiment=small", MINE, "limit=2")
+    assert code == 0, err
+    assert "3 cells asked for; 6 images to make" in out and "log_odds" in out
+    code, out, _ = cli("name=small", MINE, "format=csv", command=zz.table)
+    assert code == 0 and len(out.strip().split("\n")) == 4 and out.startswith("cell,role")
+    code, out, _ = cli("experiment=small", MINE, "limit=2", "gamma1=3", command=zz.plan)
+    assert code == 0 and "6 images to make" in out
+
+
+def test_an_experiment_that_is_not_there_and_words_that_make_rows_equal_are_refused(cli):
+    code, _, err = cli("experiment=smal", MINE)
+    assert code == 2 and "experiment=smal is not known (did you mean small?); known are" in err
+    assert cli("experiment=small")[0] == 2, "its package is not named"
+    code, _, err = cli("experiment=small", MINE, "sampler=standard")
+    assert code == 2 and "sampler=standard makes rows of experiment=small equal that differ in just that" in err
+    code, _, err = cli("experiment=small", MINE, "gama1=3")
+    assert code == 2 and "gama1 is not known (did you mean gamma1?)" in err
+
+
+def test_only_zz_and_the_packages_that_are_named_are_instantiated(cli):
+    assert cli("model=mixture", "sampler=careful", "limit=1", "steps=2", MINE)[0] == 0
+    code, _, err = cli("model=mixture", "sampler=careful", "limit=1", "steps=2")
+    assert code == 2 and "sampler=careful is not known" in err
+    code, _, err = cli("model=mixture", "sampler._target_=mine.careful.Careful", "limit=1")
+    assert code == 2 and "only zz.* is instantiated; name its package in extensions=[...]" in err
+    code, _, err = cli("extensions=[nowhere_at_all]")
+    assert code == 2 and "extensions=nowhere_at_all cannot be imported" in err
+
+
+def test_controls_by_role(cli):
+    words = ("model=mixture", "limit=3", "steps=4")
+    code, out, err = cli(*words, "controls=[standard,e_cfg]")
+    assert code == 0, err
+    assert "1 cell asked for, 2 controls beside them" in out and "e_cfg (10)" in out
+    code, _, err = cli(*words, "controls=[placebo]")
+    assert code == 2 and "controls=placebo must be true or false, or a list of standard, guidance_matched" in err
+
+
+COMBINATIONS = [
+    [],
+    ["model=mixture"],
+    ["gamma1=3", "lambda=null", "size=[24,40]"],
+    ["model=mixture", "sampler=free_init", "sampler@sampler.inner=standard", "sampler.iterations=2"],
+    ["guidance=interval", "guidance@guidance.inner=seg", "guidance.inner.scale=2.5"],
+    ["negative_prompt='a star, red'", "store='some folder'"],
+    ["dataset=inline", "dataset.texts=[a red circle,'a, b']", "runner.precision=bf16"],
+    ["++dataset.where.tag=colors", "+weak.model.std=0.2", "weak.prompt=''"],
+    ["model=sdxl", "schedule=karras", "schedule.rho=5", "scorers=[]", "logger=[jsonl]", "measurements=[residuals]"],
+]
+
+
+@pytest.mark.parametrize("words", COMBINATIONS, ids=" ".join)
+def test_cells_are_composed_as_hydra_does(words):
+    (ours,) = composed([words])
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        theirs = compose("config", overrides=words)
+    assert OmegaConf.to_container(ours, resolve=False) == OmegaConf.to_container(theirs, resolve=False)
+
+
+def test_sweeps_become_cells_in_order():
+    assert cells(["a=1,2", "b=x", "c=[1,2],[3]"]) == [
+        ["a=1", "b=x", "c=[1,2]"],
+        ["a=1", "b=x", "c=[3]"],
+        ["a=2", "b=x", "c=[1,2]"],
+        ["a=2", "b=x", "c=[3]"],
+    ]
+    assert split("a=1 b='x y' c=[1, 2] d=\"q\"") == ["a=1", "b='x y'", "c=[1, 2]", 'd="q"']
+
+
+@pytest.mark.parametrize("command", [zz.run, zz.plan, zz.score, zz.ls, zz.table, zz.doctor], ids=lambda c: c.__name__)
+def test_every_command_has_a_help_of_its_own(cli, capfd, command):
+    with pytest.raises(SystemExit) as stop:
+        cli("--help", command=command)
+    said = capfd.readouterr().out
+    assert not stop.value.code and f"python -m {command.__name__}" in said
+    others = {"zz.run", "zz.plan", "zz.score", "zz.ls", "zz.table", "zz.doctor"} - {command.__name__, "zz.ls"}
+    if command is not zz.run:
+        assert not any(f"python -m {other} " in said for other in others)
