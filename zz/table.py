@@ -1,6 +1,8 @@
 """python -m zz.table: what a store holds of a run or an experiment, as a table. Makes nothing."""
 
+import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
+import zz
 from zz.cli.command import command
 from zz.cli.conf import Refusal
 from zz.cli.config import store_of
@@ -16,6 +19,7 @@ from zz.cli.experiment import known
 from zz.cli.terminal.console import console
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons
 from zz.lab.experiment import Experiment
+from zz.lab.record import revision
 from zz.lab.results import Results
 from zz.lab.store.manifest import find
 
@@ -82,10 +86,17 @@ def _rendered(results: Results, config: DictConfig, experiment: Experiment | Non
     return str(getattr(frame, config.format)(found))
 
 
+def _head() -> str:
+    """What made a page: the command, the commit, the date."""
+    at = revision()
+    commit = f"commit {at['revision'][:12]}{' with changes' if at['dirty'] else ''}" if at else f"zz {zz.__version__}"
+    return f"<!-- python -m zz.table {shlex.join(sys.argv[1:])} | {commit} | {time.strftime('%Y-%m-%d')} -->\n"
+
+
 def _write(out: Console, path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text((_head() if path.suffix == ".md" else "") + text, encoding="utf-8")
     except OSError as error:
         raise Refusal(f"out={path} cannot be written ({error.strerror}); choose another") from error
     out.print(escape(str(path)), soft_wrap=True)

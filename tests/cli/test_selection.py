@@ -1,6 +1,9 @@
 """Prompt sets on the command line: what is appended, selected or repeated costs only what is new."""
 
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -92,3 +95,25 @@ def test_a_table_by_a_field_of_the_meta(cli):
     }.items():
         code, out, err = cli(*words.split(), command=zz.table)
         assert code == 2 and said in err and "Traceback" not in out + err, words
+
+
+@pytest.mark.slow
+def test_a_table_by_category_after_two_workers_were_killed_in_the_scoring_pass(cli, store_path, tmp_path):
+    """Meta goes from the prompt set to the scorer, the store and the table; nothing is parsed, nothing is lost."""
+    words = ["model=shapes", "dataset=quick", "limit=24", "steps=2", "sampler=standard,zigzag", "-m"]
+    words += ["scorers=[shapes_correct,shapes_similarity,shapes_alignment]", "runner.devices=2"]
+    start = [sys.executable, "-m", "zz.run", *words, f"store={store_path}"]
+    process = subprocess.Popen(start, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while not list(store_path.glob("cells/*/scores/*/*.json")):
+        time.sleep(0.01)
+        assert process.poll() is None, process.stderr.read()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "0 images to make, 48 there already" in done.stdout, done.stderr
+    broken = cli("by=tag", "format=csv", command=zz.table)[1]
+    assert "shapes_correct position" in broken and "shapes_similarity colors" in broken
+    whole = [word for word in words if word != "-m"]
+    code, _, err = cli(*whole, "-m", f"store={tmp_path / 'whole'}", "runner.devices=cpu")
+    assert code == 0, err
+    assert cli("by=tag", "format=csv", f"store={tmp_path / 'whole'}", command=zz.table)[1] == broken
