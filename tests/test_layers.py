@@ -117,6 +117,7 @@ LAW: list[tuple[str, set[str]]] = [
             "hydra",
             "omegaconf",
             "rich",
+            "zz",
             "zz.analysis",
             "zz.cli",
             "zz.data",

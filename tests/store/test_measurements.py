@@ -1,5 +1,8 @@
 """Measurements: they move no bit of a picture, are made whatever was interrupted, and e_cfg is made from them."""
 
+import multiprocessing as mp
+import signal
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -102,6 +105,32 @@ def test_interrupted_half_way_and_resumed_is_undisturbed(whole, store_path, monk
     monkeypatch.undo()
     before = {m: measured(store, one, m) for m in ALL}
     assert sum(map(len, before.values())) == after
+    assert run(store, one, batch_size=4, measured={one.id: ALL})[0] == 0
+    assert files(store, one.cell) == files(whole, one.cell)
+    for measurement in ALL:
+        found = measured(store, one, measurement)
+        assert before[measurement].items() <= found.items() and found == measured(whole, one, measurement)
+
+
+def _measure(root):
+    run(Store(root), ours(), batch_size=4, measured={ours().id: ALL})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 11])
+def test_killed_half_way_and_resumed_is_undisturbed(whole, store_path, after):
+    store, one = Store(store_path), ours()
+    process = mp.get_context("spawn").Process(target=_measure, args=(store.root,))
+    process.start()
+    deadline = time.monotonic() + 120
+    while len(list(store.root.glob("cells/*/measured/*/[0-9]*.npz"))) < after and process.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    process.kill()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL, "it was not done yet"
+    before = {m: measured(store, one, m) for m in ALL}
+    assert after <= sum(map(len, before.values())) < 2 * len(one.names()), "all that is there is whole"
     assert run(store, one, batch_size=4, measured={one.id: ALL})[0] == 0
     assert files(store, one.cell) == files(whole, one.cell)
     for measurement in ALL:

@@ -1,5 +1,8 @@
 """Scores and features in parts: any number of writers lose nothing, and what is torn counts for nothing."""
 
+import builtins
+import errno
+import io
 import json
 import multiprocessing as mp
 import os
@@ -60,7 +63,7 @@ def _together(kind, root, trials):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_writers_lose_nothing(tmp_path, kind):
-    _together(kind, tmp_path, 4)
+    _together(kind, tmp_path, 6)
 
 
 @pytest.mark.ci
@@ -93,6 +96,47 @@ def test_one_who_is_killed_while_folding_loses_nothing(tmp_path):
     assert parts.read() == {name: VALUES[name] for name in NAMES[:20]}
     parts.fold({}, least=1)
     assert parts.read() == {name: VALUES[name] for name in NAMES[:20]} and len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("after", range(4))
+def test_a_reader_sees_everything_though_another_folds_before_it_has_read_all(tmp_path, monkeypatch, kind, after):
+    parts, value = KINDS[kind][0](tmp_path), KINDS[kind][1]
+    for start in (0, 10, 20, 30):
+        parts.add({NAMES[i]: value(i) for i in range(start, start + 10)}, {})
+    load, left = parts._load, [after]
+
+    def late(path):
+        if left[0] == 0:
+            KINDS[kind][0](tmp_path).fold({}, least=1)
+            assert [one.name[:5] for one in tmp_path.iterdir()] == ["fold-"]
+        left[0] -= 1
+        return load(path)
+
+    monkeypatch.setattr(parts, "_load", late)
+    assert parts.read().keys() == set(NAMES[:40]) and left[0] < 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fold_leaves_what_cannot_be_read_now(tmp_path, monkeypatch, kind):
+    """Too many open files, or a server that does not answer: it can be read another time."""
+    parts, value = KINDS[kind][0](tmp_path), KINDS[kind][1]
+    for start in (0, 10, 20):
+        parts.add({NAMES[i]: value(i) for i in range(start, start + 10)}, {})
+    locked, real = min(tmp_path.iterdir()), io.open
+
+    def unanswered(file, *args, **more):
+        if str(file) == str(locked):
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(file, *args, **more)
+
+    for module in (io, builtins):
+        monkeypatch.setattr(module, "open", unanswered)
+    assert len(parts.read()) == 20
+    parts.fold({}, least=1)
+    monkeypatch.undo()
+    assert locked.is_file() and len(list(tmp_path.iterdir())) == 2
+    assert parts.read().keys() == set(NAMES[:30])
 
 
 def test_parts_are_folded_by_the_thousand_and_a_fold_is_left_alone(tmp_path):
@@ -137,11 +181,13 @@ def test_what_is_no_finite_number_is_not_there(tmp_path):
 
 
 def test_features_with_a_hole_are_not_there(tmp_path):
+    """They alone: those beside them in a part are."""
     parts = FeatureParts(tmp_path)
-    parts.add({NAMES[0]: np.array([1.0, np.nan])}, {})
+    parts.add({NAMES[0]: np.array([1.0, np.nan]), NAMES[2]: np.array([1.0, 2.0])}, {})
     parts.add({NAMES[1]: np.array([1.0, np.inf])}, {})
-    parts.add({NAMES[2]: np.array([1.0, 2.0])}, {})
     for stem, names, rows in (("a", NAMES[:2], np.zeros((3, 2))), ("b", NAMES[:2], np.zeros(2))):
         np.savez(tmp_path / f"part-{stem}.npz", names=np.array(names), features=rows)
     np.savez(tmp_path / "part-c.npz", names=np.array([NAMES[0]], dtype=object), features=np.zeros((1, 2)))
     assert parts.read().keys() == {NAMES[2]}
+    parts.fold({}, least=1)
+    assert parts.read().keys() == {NAMES[2]} and parts.read()[NAMES[2]].tolist() == [1.0, 2.0]

@@ -1,5 +1,6 @@
 """The scoring pass: the same numbers for any number of workers, and no metric takes another with it."""
 
+import math
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,33 @@ class Stillborn(Deadly):
         yield
 
 
+@dataclass(frozen=True)
+class Holey(Sick):
+    """Gives no number there."""
+
+    name: str = "holey"
+
+    @contextmanager
+    def open(self, device="cpu"):
+        yield lambda images, prompts: [math.nan if prompt.text == self.prompt else 0.0 for prompt in prompts]
+
+
+@dataclass(frozen=True)
+class HoleyColours(Colours):
+    """Nothing of the first picture of four."""
+
+    name: str = "holey_colours"
+
+    @contextmanager
+    def open(self, device="cpu"):
+        def extract(images):
+            found = np.ones((len(images), 3))
+            found[0, 1] = np.inf
+            return found
+
+        yield extract
+
+
 @pytest.fixture
 def store(store_path, monkeypatch):
     """24 pictures, six slots a metric."""
@@ -146,6 +174,39 @@ def test_a_scorer_that_its_worker_dies_of_takes_no_other_with_it(store, deadly):
     assert [(slot.metric, picture.name) for slot in todo for picture in slot.pictures] == [
         (deadly, name) for name in some.names() if name not in there
     ]
+
+
+def test_what_is_no_finite_number_is_said_and_takes_nothing_with_it(store):
+    """A blue star is the sixth of eight: three of 24, each in a slot of its own."""
+    heard, scorers = [], (Holey(), LogOdds(), Diversity(HoleyColours()))
+    found = scored(store, many(), scorers=scorers, tell=heard.append)
+    names = many().names()
+    holes = {"holey": names[5::8], "holey_colours": names[::4]}
+    assert found.scores == 21 + 24 + 18 == sum(done.scored for done in heard) and found.unreadable == ()
+    assert len(heard) == 3 * 6, "nothing is computed twice"
+    assert found.crashed.keys() == holes.keys()
+    for metric, without in holes.items():
+        said = [done.crashed for done in heard if done.metric == metric and done.crashed]
+        assert said == [f"it gave no finite number for {name}" for name in without] and found.crashed[metric] in said
+    kept = numbers(store, *scorers)
+    assert kept["log_odds"].keys() == set(names)
+    assert kept["holey"].keys() == set(names) - set(names[5::8])
+    assert kept["diversity"].keys() == set(names) - set(names[::4])
+    folder = store.folder(many().cell) / "scores" / identity(Holey())
+    assert "NaN" not in "".join(path.read_text() for path in folder.iterdir())
+
+
+def test_what_cannot_be_read_of_one_cell_is_still_scored_of_another(store_path, monkeypatch):
+    """Pictures of two cells have the same names. The other cell's slot is another shard's, which is late."""
+    store, one, other = Store(store_path), many(limit=1), many(limit=1, steps=3)
+    run(store, one, other)
+    store.image_path(one.cell, one.names()[0]).write_bytes(b"torn")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    found = scored(store, one, other, scorers=(LogOdds(),))
+    assert found.scores == 1 and len(found.unreadable) == 1 and found.crashed == {}
+    assert store.scores(other.cell, identity(LogOdds())).keys() == set(other.names())
+    assert store.scores(one.cell, identity(LogOdds())) == {}
 
 
 def test_the_first_shard_takes_what_another_has_not_scored(store, monkeypatch):

@@ -86,8 +86,8 @@ def test_a_picture_is_looked_at_once_and_later_its_name_is_enough(store, monkeyp
     for seed in range(3):
         store.put_image(CELL, NAMES[seed], RED, "a", seed)
     assert not (store.folder(CELL) / "whole.txt").exists()
-    looked, whole = [], store_module._whole
-    monkeypatch.setattr(store_module, "_whole", lambda path: looked.append(path.stem) or whole(path))
+    looked, whole = [], store_module.is_whole
+    monkeypatch.setattr(store_module, "is_whole", lambda path: looked.append(path.stem) or whole(path))
     for _ in range(2):
         assert store.missing(CELL, NAMES[:4]) == (NAMES[3:4], [])
     assert sorted(looked) == NAMES[:3]

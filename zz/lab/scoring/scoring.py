@@ -4,6 +4,7 @@ It is shared out in slots of (metric, row, pictures) over all devices and worker
 survives: each slot writes a part of its own.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from statistics import fmean
@@ -43,7 +44,7 @@ class SlotScored(NamedTuple):
     row: str
     scored: int
     unreadable: tuple[str, ...] = ()  # pictures that are there but cannot be read
-    crashed: str = ""  # why the metric broke down; what it did before is kept
+    crashed: str = ""  # why the metric broke down, or gave no number; what else it did is kept
 
 
 class Scored(NamedTuple):
@@ -144,15 +145,20 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
             clips[picture] = frames(store.image(job.cell, picture.name), job.model.frames)
         except StoreError as error:
             unreadable.append(str(error))
+    numbers: dict[Picture, Any] = {}
     if clips and isinstance(metric, ImageScorer):
         values = _values(metric, compute, list(clips.values()), [p.prompt for p in clips])
-        scores = {score_name(metric, p): v for p, v in zip(clips, values, strict=True)}
+        numbers = {p: v for p, v in zip(clips, values, strict=True) if math.isfinite(v)}
+        scores = {score_name(metric, p): v for p, v in numbers.items()}
         store.put_scores(job.cell, identity(metric), about(metric), scores)
     elif clips:
         rows: np.ndarray = compute([frame for clip in clips.values() for frame in clip])
         each = rows.reshape(len(clips), -1, rows.shape[1]).mean(1)
-        store.put_features(job.cell, identity(metric), {p.name: v for p, v in zip(clips, each, strict=True)})
-    return SlotScored(metric.name, job.id, len(clips), tuple(unreadable))
+        numbers = {p: v for p, v in zip(clips, each, strict=True) if np.isfinite(v).all()}
+        store.put_features(job.cell, identity(metric), {p.name: v for p, v in numbers.items()})
+    without = [picture.name for picture in clips if picture not in numbers]
+    crashed = f"it gave no finite number for {', '.join(without)}" if without else ""
+    return SlotScored(metric.name, job.id, len(numbers), tuple(unreadable), crashed)
 
 
 def _values(scorer: ImageScorer, score: Score, clips: Sequence[list[Image]], prompts: Sequence[Prompt]) -> list[float]:
@@ -174,4 +180,5 @@ def _lacking(slot: ScoreSlot, store: Store, unreadable: Mapping[str, None]) -> b
         known = store.features(slot.job.cell, identity(slot.metric)).keys()
         names = {p.name: p.name for p in slot.pictures}
     broken = " ".join(unreadable)
-    return any(name not in known and picture not in broken for name, picture in names.items())
+    path = {picture: str(store.image_path(slot.job.cell, picture)) for picture in names.values()}
+    return any(name not in known and path[picture] not in broken for name, picture in names.items())

@@ -48,15 +48,16 @@ class Parts(ABC, Generic[V]):
 
     def fold(self, about: Mapping[str, Any], least: int = FOLD) -> None:
         """Put small parts together once they hold `least` values."""
-        names = [name for name in scan(self.folder, self.suffix) if name.startswith("part-")]
-        found: dict[str, V] = {}
+        found, folded = dict[str, V](), list[str]()
         with contextlib.suppress(FileNotFoundError):  # another folds
-            for name in names:
-                found |= self._load(self.folder / name)
-            if len(names) < 2 or len(found) < least:
+            for name in (name for name in scan(self.folder, self.suffix) if name.startswith("part-")):
+                if values := self._load(self.folder / name):  # what cannot be read now stays: it may be another time
+                    found |= values
+                    folded.append(name)
+            if len(folded) < 2 or len(found) < least:
                 return
             self._write(f"fold-{os.getpid():x}-{time.time_ns():x}", found, about)
-            for name in names:
+            for name in folded:
                 (self.folder / name).unlink(missing_ok=True)
 
     def _write(self, stem: str, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
@@ -105,9 +106,9 @@ class FeatureParts(Parts[np.ndarray]):
             raise
         except Exception:  # whatever numpy and zip raise on a file that is cut
             return {}
-        if rows.ndim != 2 or len(names) != len(rows) or not np.isfinite(rows).all():
+        if rows.ndim != 2 or len(names) != len(rows):
             return {}
-        return dict(zip(names, rows, strict=True))
+        return {name: row for name, row in zip(names, rows, strict=True) if np.isfinite(row).all()}
 
     def _save(self, path: Path, values: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> None:
         names = sorted(values)

@@ -36,13 +36,12 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from zz.lab.cell import FORMAT, Cell
 from zz.lab.store.atomic import StoreError, clear_errors, create_json, creating, read_json, replacing, scan, write_json
 from zz.lab.store.parts import FeatureParts, ScoreParts
+from zz.lab.store.png import is_whole, save
 
-_PNG_HEAD, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 NAME = re.compile(r"\d{6,}-[0-9a-f]{12}\.png")
 
 
@@ -192,7 +191,7 @@ class Store:
         """
         there, noted = self.names(cell), self._checked(cell)
         fresh = [name for name in names if name in there and (verify or name not in noted)]
-        broken = [name for name in fresh if not _whole(self.image_path(cell, name))]
+        broken = [name for name in fresh if not is_whole(self.image_path(cell, name))]
         torn = set(broken)
         if torn & noted:
             self._forget(cell, noted - torn)
@@ -202,20 +201,17 @@ class Store:
 
     def has(self, cell: Cell, name: str) -> bool:
         """Whether a picture is there, whole."""
-        return _whole(self.image_path(cell, name))
+        return is_whole(self.image_path(cell, name))
 
     def put_image(self, cell: Cell, name: str, image: Image.Image, prompt: str, seed: int) -> None:
         """Write one picture; a whole one that came to be there meanwhile is kept.
 
         Its text holds key, prompt and seed only, so that equal pictures are equal files.
         """
-        text = PngInfo()
-        for field, value in (("key", cell.key), ("prompt", prompt), ("seed", str(seed))):
-            text.add_itxt(field, value)
         path = self.image_path(cell, name)
         with clear_errors(path), creating(path) as temporary:
-            image.save(temporary, format="PNG", pnginfo=text)
-            if path.is_file() and not _whole(path):
+            save(image, temporary, key=cell.key, prompt=prompt, seed=str(seed))
+            if path.is_file() and not is_whole(path):
                 path.unlink()
         if not self.has(cell, name):
             raise StoreError(f"store: {path} is in the way of a picture: remove it, and run again")
@@ -393,17 +389,6 @@ class Store:
 def _save_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
     named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
     np.savez(file, **named)
-
-
-def _whole(path: Path) -> bool:
-    """Whether a file begins and ends as a PNG does."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_PNG_HEAD))
-            file.seek(-len(_PNG_TAIL), os.SEEK_END)
-            return head == _PNG_HEAD and file.read() == _PNG_TAIL
-    except OSError:
-        return False
 
 
 __all__ = ["CellSummary", "Missing", "Store", "StoreError"]
