@@ -80,12 +80,18 @@ class _SlotMaker:
         if self.device.startswith("cuda"):
             torch.cuda.reset_peak_memory_stats(self.device)
         before = (cache.predictions, cache.evals) if cache else (0, 0)
+        made, errors, cost = dict[str, Tensor](), dict[str, Exception](), Cost(0, 0)
         if measure:
-            made, cost = self._measured(slot, measure, lacking)
-            errors, shared = dict[str, Exception](), (0, 0)
-        else:
+            try:
+                made, cost = self._measured(slot, measure, lacking)
+            except StoreError:
+                raise
+            except Exception as error:  # a prompt fails, or the batch does not fit: pictures are made all the same
+                said = f"{type(error).__name__}: {error}".split("\n")[0]
+                self.remarks.append(f"{len(slot.own)} pictures could not be measured ({said})")
+        if lacking and not made:
             made, errors, cost = self._pictures(job, slot.padded, cache)
-            shared = (cache.predictions - before[0], cache.evals - before[1]) if cache else (0, 0)
+        shared = (cache.predictions - before[0], cache.evals - before[1]) if cache else (0, 0)
         self.empty = 0 if made or not lacking else self.empty + 1
         if errors and not made and (len(errors) > 1 or self.empty == MAX_EMPTY_SLOTS):
             raise next(iter(errors.values()))
