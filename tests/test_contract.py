@@ -58,6 +58,15 @@ GROUPS = [
 ]
 LISTS = {"scorers": Metric, "logger": Logger, "measurements": Measurement}  # groups of which several may be chosen
 OPTIONS = [(group, option) for group in GROUPS for option in options(group)]
+OWN = {  # fields in which options of one class differ, by group; all others are as the class has them
+    "model": {
+        *("name", "variant", "prediction_type", "mirrors", "unet", "vae", "size", "steps", "gamma1", "batch_size"),
+        *("text_tokens", "slicing", "licence", "gated", "download_gb", "memory_gb"),
+    },
+    "schedule": {"spacing", "offset", "final", "shift"},
+    "dataset": {"texts"},  # given here
+    "scorers": {"name", "strict"},
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -108,6 +117,30 @@ def test_it_lists_every_field_with_the_defaults_of_its_class(group, option):
         else:
             wanted = list(inspect.signature(target).parameters)
         assert sorted(k for k in node if k != "_target_") == sorted(wanted)
+        plain = OmegaConf.to_container(node, resolve=False)
+        for parameter in inspect.signature(target).parameters.values():
+            value = plain[parameter.name]
+            literal = not isinstance(value, dict) and not (isinstance(value, str) and "${" in value)
+            if literal and parameter.default is not parameter.empty and parameter.name not in OWN.get(group, ()):
+                value = tuple(value) if isinstance(value, list) else value
+                assert value == parameter.default, parameter.name
+
+
+@pytest.mark.parametrize(("group", "option"), [(g, o) for g, o in OPTIONS if g in LISTS])
+def test_an_option_of_a_list_is_one_name_with_one_target(group, option):
+    file = OmegaConf.load(CONF / group / f"{option}.yaml")
+    assert list(file) == [option] and "_target_" in file[option]
+
+
+def test_files_that_begin_with_an_underscore_are_bases_and_no_options():
+    bases = set(CONF.rglob("_*.yaml"))
+    assert CONF / "dataset" / "_selection.yaml" in bases and CONF / "model" / "_unet.yaml" in bases
+    assert not any(option.startswith("_") for _, option in OPTIONS)
+    used = set()
+    for path in (path for path in CONF.rglob("*.yaml") if path.parent != CONF):
+        for name in (one for one in OmegaConf.load(path).get("defaults", ()) if isinstance(one, str)):
+            used.add(path.parent / f"{name}.yaml")
+    assert bases <= used, "a base of nothing"
 
 
 @pytest.mark.parametrize("option", [o for g, o in OPTIONS if g == "sampler"])

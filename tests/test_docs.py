@@ -147,6 +147,13 @@ def test_the_layout_names_every_folder():
         assert f"{folder}/" in PAGES["docs/architecture.md"], folder
 
 
+def test_the_glossary_has_each_word_once():
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", PAGES["docs/glossary.md"], re.M)
+    words = [word for row in rows if row != "word" for word in row.split(", ")]
+    assert len(words) == len(set(words))
+    assert {"cell", "picture", "row", "entry", "manifest", "role", "slot", "leg", "probe", "key", "store"} <= set(words)
+
+
 def test_make_targets_are_there():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
     assert {"help", "demo", "test", "check"} <= targets

@@ -35,7 +35,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("worlds", NUMBERS),
     ("data", NUMBERS | {"zz.worlds"}),
     ("models/mixture.py", MATHS | {"zz.worlds", "zz.models"}),
-    ("models/base.py", MATHS | {"zz.models.hub.check"}),
+    ("models/base.py", MATHS),
     ("models/compatible.py", MATHS | {"zz.models.base"}),
     ("models/hub", {"huggingface_hub", "safetensors"}),
     (

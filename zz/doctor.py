@@ -22,6 +22,7 @@ def doctor(configs: Sequence[DictConfig]) -> int:
         model, runner, store, size = build(config.model), build(config.runner), store_of(config), size_of(config)
         if (asked := (model, runner, store.root, size)) in shown:
             continue
+        store.check_format()
         shown.append(asked)
         free = room(runner)
         checks = [*machine(runner, free), *health(model, size, runner.precision, free), disk(store)]

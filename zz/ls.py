@@ -13,11 +13,12 @@ from zz.lab.cell import titles
 
 
 def ls(configs: Sequence[DictConfig]) -> int:
-    """List the store's cells; return the exit code."""
-    store = store_of(configs[0])
-    found = list(store.cells())
-    title = titles([one.cell for one in found])
-    show_store(console(), found, [title[one.cell.key] for one in found], str(store.root))
+    """List the cells of each store; return the exit code."""
+    for config in configs:
+        store = store_of(config)
+        found = list(store.cells())
+        title = titles([one.cell for one in found])
+        show_store(console(), found, [title[one.cell.key] for one in found], str(store.root))
     return 0
 
 

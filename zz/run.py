@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.markup import escape
 from zz.cli.command import command
 from zz.cli.finish import finish
 from zz.cli.request import Request, put, request
-from zz.cli.terminal.console import console
+from zz.cli.terminal.console import console, warn
 from zz.cli.terminal.plan import show_plan
 from zz.cli.terminal.progress import Bar, Progress
 from zz.lab.cluster import Shard
@@ -24,7 +25,7 @@ SHOWN = 10  # failures named one by one
 def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = console()
-    asked = request(configs)
+    asked = request(configs, partial(warn, out))
     check_videos(asked.plan.jobs)
     asked.store.check_writable()
     show_plan(out, asked.plan)

@@ -18,7 +18,7 @@ from zz.cli.experiment import find as find_experiment
 from zz.cli.experiment import known
 from zz.cli.terminal.console import console
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons
-from zz.lab.experiment import Experiment
+from zz.lab.experiment import Experiment, Layout
 from zz.lab.record import revision
 from zz.lab.results import Results
 from zz.lab.store.manifest import find
@@ -36,6 +36,9 @@ def table(configs: Sequence[DictConfig]) -> int:
         store.check_format()
         results = Results(store, find(store, config.name))
         experiment = _experiment(results.manifest.name)
+        layout = experiment.layout if experiment else Layout(**(results.manifest.layout or {}))
+        scores = list(config.scores) or [name for name in layout.scores if name in results.metrics]
+        by = config.by or layout.by
         lacking = _lacking(results, out)
         if lacking and not config.allow_partial:
             raise Refusal(f"{lacking} rows lack pictures: run the same words again, or say allow_partial=true")
@@ -43,9 +46,9 @@ def table(configs: Sequence[DictConfig]) -> int:
             Path(config.out).parent.mkdir(parents=True, exist_ok=True)
             _write(out, Path(config.out), experiment.page(results, Path(config.out).with_suffix("")))
         elif config.format == "terminal":
-            _show(out, results, list(config.scores), config.by)
+            _show(out, results, scores, by)
         else:
-            text = _rendered(results, config, experiment)
+            text = _rendered(results, config.format, scores, by)
             if config.out:
                 _write(out, Path(config.out), text)
             else:
@@ -75,15 +78,12 @@ def _show(out: Console, results: Results, scores: list[str], by: str | None) -> 
     show_comparisons(out, results, True, scores)
 
 
-def _rendered(results: Results, config: DictConfig, experiment: Experiment | None) -> str:
+def _rendered(results: Results, form: str, scores: list[str], by: str | None) -> str:
     try:
         from zz.analysis.render import frame
     except ModuleNotFoundError as error:
-        raise Refusal(f"format={config.format} needs {error.name}: pip install 'zz[analysis]'") from error
-    layout = experiment.layout if experiment else None
-    scores = list(config.scores) or list(layout.scores if layout else ())
-    found = frame.frame(results, scores, config.by or (layout.by if layout else None))
-    return str(getattr(frame, config.format)(found))
+        raise Refusal(f"format={form} needs {error.name}: pip install 'zz[analysis]'") from error
+    return str(getattr(frame, form)(frame.frame(results, scores, by)))
 
 
 def _head() -> str:

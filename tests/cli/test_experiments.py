@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 import zz.doctor
@@ -16,6 +17,7 @@ from zz.cli import extensions
 from zz.cli.compose import cells, composed
 from zz.cli.conf import conf_dir
 from zz.cli.experiment import split
+from zz.lab.store.store import Store
 
 EXPERIMENT = '''
 """A sweep in small."""
@@ -90,12 +92,63 @@ def test_an_experiment_is_one_plan_and_typed_words_apply_to_all_of_it(cli):
     assert code == 0 and "6 images to make" in out
 
 
-def test_an_experiment_that_is_not_there_and_words_that_make_rows_equal_are_refused(cli):
+def test_typed_words_win_in_every_cell_and_a_typed_sweep_multiplies_them(cli, store_path):
+    assert cli("experiment=small", MINE, "limit=1", "gamma1=3", "steps=5", "scorers=[]")[0] == 0
+    ledgers = [one.cell.ledger for one in Store(store_path).cells()]
+    assert [(found["sampler"]["gamma1"], found["steps"]) for found in ledgers] == [(3, 5)] * 2, "two lists, one cell"
+    assert not any(one.scores for one in Store(store_path).cells())
+    code, out, _ = cli("experiment=small", MINE, "limit=1", "gamma1=3,4", "steps=5", "-m", command=zz.plan)
+    assert code == 0 and "6 cells asked for; 3 images to make, 3 there already" in out
+
+
+@pytest.mark.parametrize("command", [zz.plan, zz.score, zz.doctor], ids=lambda c: c.__name__)
+def test_commands_beside_run_take_the_same_words(cli, command):
+    assert cli("experiment=small", MINE, "limit=1", "gamma1=2,3", "-m", "scorers=[]")[0] == 0
+    counted = {zz.plan: "6 cells asked for", zz.score: "6 cells asked for", zz.doctor: "mixture, precision 32"}
+    code, out, err = cli("experiment=small", MINE, "limit=1", "gamma1=2,3", "-m", command=command)
+    assert code == 0 and counted[command] in out, err
+    plain = ["model=mixture", "sampler=standard,careful", "steps=4", "gamma1=2", "limit=1", MINE]
+    code, out, err = cli(*plain, "-m", command=command)
+    assert code == 0 and counted[command].replace("6 cells", "2 cells") in out, err
+    code, _, err = cli(*plain, command=command)
+    assert code == 2 and "sampler=standard,careful is a sweep: add -m" in err
+    for words, said in {
+        "gama1=2": "gama1 is not known (did you mean gamma1?)",
+        "experiment=smal": "experiment=smal is not known (did you mean small?)",
+        "extensions=[nowhere_at_all]": "extensions=nowhere_at_all cannot be imported",
+        "sampler=carefull": "sampler=carefull is not known (did you mean careful?)",
+    }.items():
+        code, _, err = cli(MINE, words, command=command)
+        assert code == 2 and err.startswith("error: ") and said in err and "Traceback" not in err
+
+
+def test_a_name_that_a_command_does_not_know_is_looked_for_among_its_own(cli):
+    known = "known are allow_partial, by, extensions, format, name, out, scores, store"
+    assert cli("gamma1=2", command=zz.table)[2] == f"error: gamma1 is not known; {known}\n"
+    assert cli("nam=run", command=zz.table)[2] == f"error: nam is not known (did you mean name?); {known}\n"
+    assert cli("extensions=[]", command=zz.ls)[2] == "error: extensions is not known; known are store\n"
+
+
+def test_a_table_is_laid_out_as_its_experiment_says(cli):
+    assert cli("experiment=small", MINE, "limit=1", "scorers=[log_odds,atypicality]")[0] == 0
+    for words in ((), (MINE,)):
+        code, out, _ = cli("name=small", *words, command=zz.table)
+        assert code == 0 and "log_odds" in out and "atypicality" not in out
+    out = cli("name=small", "scores=[atypicality]", command=zz.table)[1]
+    assert "atypicality" in out and "log_odds" not in out
+
+
+def test_an_experiment_that_is_not_there_and_words_that_make_rows_equal_are_refused(cli, store_path):
     code, _, err = cli("experiment=smal", MINE)
     assert code == 2 and "experiment=smal is not known (did you mean small?); known are" in err
     assert cli("experiment=small")[0] == 2, "its package is not named"
     code, _, err = cli("experiment=small", MINE, "sampler=standard")
     assert code == 2 and "sampler=standard makes rows of experiment=small equal that differ in just that" in err
+    code, _, err = cli("experiment=small", MINE, "limit=1", "sampler=standard", "gamma1=3")
+    assert (
+        err == "error: sampler=standard makes rows of experiment=small equal that differ in just that; leave it out\n"
+    )
+    assert not store_path.exists()
     code, _, err = cli("experiment=small", MINE, "gama1=3")
     assert code == 2 and "gama1 is not known (did you mean gamma1?)" in err
 
@@ -128,6 +181,15 @@ COMBINATIONS = [
     ["negative_prompt='a star, red'", "store='some folder'"],
     ["dataset=inline", "dataset.texts=[a red circle,'a, b']", "runner.precision=bf16"],
     ["++dataset.where.tag=colors", "+weak.model.std=0.2", "weak.prompt=''"],
+    ["gamma1=${model.gamma1}", "gamma2=${gamma1}", "weak.prompt='${negative_prompt}'", "limit=null"],
+    ['negative_prompt="it\'s, red"', "weak.negative_prompt=''", "strong.prompt=null", r"store=a\ b"],
+    ["schedule=explicit", "schedule.times=[999,749,499,249]", "steps=4", "dataset.indices=[0,7]", "size=24"],
+    ["sampler=free_init", "sampler@sampler.inner=guidance_matched", "sampler.inner.lambda_=${steps}", "gamma2=1e-3"],
+    ["sampler.gamma1=3", "sampler=standard", "runner={devices:cpu}", "~budget.rule"],
+    ["gamma1=4", "++gamma1=3"],
+    ["++gamma1=4", "gamma1=3"],
+    ["+weak.model.std=0.2", "weak.prompt=null", "++weak.model={std:0.3}"],
+    ["controls=[standard,e_cfg]", "experiment=gap", "extensions=[zz]", "steps=4", "steps=5"],
     ["model=sdxl", "schedule=karras", "schedule.rho=5", "scorers=[]", "logger=[jsonl]", "measurements=[residuals]"],
 ]
 
@@ -150,12 +212,32 @@ def test_sweeps_become_cells_in_order():
     assert split("a=1 b='x y' c=[1, 2] d=\"q\"") == ["a=1", "b='x y'", "c=[1, 2]", 'd="q"']
 
 
-@pytest.mark.parametrize("command", [zz.run, zz.plan, zz.score, zz.ls, zz.table, zz.doctor], ids=lambda c: c.__name__)
+def test_what_hydra_refuses_is_refused_in_its_words():
+    for words in (["gama1=3"], ["sampler.gamma9=1"], ["gamma1=3", "+gamma1=4"], ["~gamma9"], ["sampler=zigzga"]):
+        with initialize_config_dir(conf_dir(), version_base="1.3"), pytest.raises(HydraException) as theirs:
+            compose("config", overrides=words)
+        with pytest.raises(type(theirs.value)) as ours:
+            list(composed([words]))
+        assert str(ours.value) == str(theirs.value)
+
+
+PURPOSE = {
+    zz.run: "make the pictures of a cell, score them, compare them",
+    zz.plan: "What zz.run would do with the same words, and how long it would take",
+    zz.score: "Add scores to pictures that exist",
+    zz.ls: "The cells of a store, and how complete they are",
+    zz.table: "What a store holds of a run or an experiment, as a table",
+    zz.doctor: "What zz.run would still need with the same words",
+}
+
+
+@pytest.mark.parametrize("command", PURPOSE, ids=lambda c: c.__name__)
 def test_every_command_has_a_help_of_its_own(cli, capfd, command):
     with pytest.raises(SystemExit) as stop:
         cli("--help", command=command)
     said = capfd.readouterr().out
     assert not stop.value.code and f"python -m {command.__name__}" in said
+    assert PURPOSE[command] in said and sum(purpose in said for purpose in PURPOSE.values()) == 1
     others = {"zz.run", "zz.plan", "zz.score", "zz.ls", "zz.table", "zz.doctor"} - {command.__name__, "zz.ls"}
     if command is not zz.run:
         assert not any(f"python -m {other} " in said for other in others)

@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from zz.cli.conf import conf_dir
+from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
 from zz.run import run
 
@@ -59,12 +60,16 @@ def test_after_the_trouble_is_gone_the_same_command_completes(words, poisoned, m
     assert "1 images to make, 15 there already" in said and "failed" not in said
 
 
-def test_every_shard_scores_its_own_and_the_first_shows_the_tables(words, monkeypatch, capsys):
+def test_every_shard_scores_its_own_and_the_first_shows_the_tables(words, monkeypatch, capsys, store_path):
     monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
     monkeypatch.setenv("SLURM_PROCID", "1")
     assert run(words("limit=8")) == 0
     said = capsys.readouterr().out
-    assert "shard 2 of 2 is done; the first one shows the tables" in said and "scores" in said and "cells:" not in said
+    assert "shard 2 of 2 is done; the first one shows the tables" in said and "cells:" not in said
+    (cell,) = Store(store_path).cells()
+    assert cell.images == 8 and list(cell.scores.values()) == [8], "one metric of the two falls to it"
     monkeypatch.setenv("SLURM_PROCID", "0")
     assert run(words("limit=8")) == 0
+    (cell,) = Store(store_path).cells()
+    assert cell.images == 8 and list(cell.scores.values()) == [8, 8]
     assert "cells: mean and 95 % interval" in capsys.readouterr().out

@@ -83,7 +83,7 @@ def test_controls_bring_winning_rates_and_a_sheet(cli):
     assert "1 cell asked for, 4 controls beside them; 20 images to make" in out
     for control in ("standard", "guidance_matched", "compute_matched_predictions", "compute_matched_evals"):
         lines = [row for row in out.splitlines() if row.strip().startswith(f"{control} (") and "/" in row]
-        assert len(lines) == 2
+        assert len(lines) == 2 and "log_odds" in lines[0] and "atypicality" in lines[1]
         for line in lines:
             win, tie, loss = map(int, re.search(r"(\d+)/(\d+)/(\d+)", line).groups())
             assert win + tie + loss == 4

@@ -1,5 +1,6 @@
 """Prompt sets on the command line: what is appended, selected or repeated costs only what is new."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def test_a_prompt_appended_is_one_picture(cli, tmp_path):
     assert "1 images to make, 2 there already" in cli(*words)[1]
 
 
-def test_selections_keep_seeds_and_cost_nothing_after_the_whole_set(cli):
+def test_selections_keep_seeds_and_cost_nothing_after_the_whole_set(cli, store_path):
     shapes = ["model=shapes", "dataset=quick", "steps=2", "sampler=standard", "scorers=[]", "runner.batch_size=8"]
     code, out, err = cli(*shapes, "dataset.where.tag=colors")
     assert code == 0 and "10 images to make" in out, err
@@ -48,6 +49,10 @@ def test_selections_keep_seeds_and_cost_nothing_after_the_whole_set(cli):
     assert code == 2 and "dataset.where.colour: no entry of quick has it; its meta has" in err
     code, _, err = cli(*shapes, "dataset.where.tag=sounds")
     assert code == 2 and "dataset.where.tag=sounds is of no entry; there are" in err
+    for words in (("dataset.where={tag:colors}",), ("dataset.where.tag=colors,counting", "-m")):
+        assert cli(*shapes, *words)[0] == 0
+    tags = {file.stem: file.read_text() for file in (store_path / "prompts").glob("*.jsonl")}
+    assert len(tags) == 3, "colors, colors and counting, counting: the same words are the same list"
 
 
 def test_indices_and_repeats(cli, store_path):
@@ -97,6 +102,24 @@ def test_a_table_by_a_field_of_the_meta(cli):
         assert code == 2 and said in err and "Traceback" not in out + err, words
 
 
+def test_a_table_of_an_interrupted_run_is_refused_unless_parts_are_allowed(cli, store_path):
+    assert cli(*EXACT[:2], "limit=4")[0] == 0
+    store = Store(store_path)
+    (one,) = store.cells()
+    for name in sorted(store.names(one.cell))[2:]:
+        store.image_path(one.cell, name).unlink()
+    for words in ((), ("format=csv",), (f"out={store_path.parent / 'page.md'}", "format=markdown")):
+        code, out, err = cli(*words, command=zz.table)
+        assert code == 2 and "2 of 4 images" in out and "mean" not in out and "log_odds" not in out
+        assert err == "error: 1 rows lack pictures: run the same words again, or say allow_partial=true\n"
+    assert not (store_path.parent / "page.md").exists()
+    code, out, _ = cli("allow_partial=true", command=zz.table)
+    assert code == 0 and "2 of 4 images" in out and re.search(r"2/4 .* log_odds|log_odds[^$]* 2/4 ", out, re.S)
+    assert cli(*EXACT[:2], "limit=4")[0] == 0
+    code, out, _ = cli(command=zz.table)
+    assert code == 0 and "4/4" in out and "of 4 images" not in out
+
+
 @pytest.mark.slow
 def test_a_table_by_category_after_two_workers_were_killed_in_the_scoring_pass(cli, store_path, tmp_path):
     """Meta goes from the prompt set to the scorer, the store and the table; nothing is parsed, nothing is lost."""
@@ -109,6 +132,8 @@ def test_a_table_by_category_after_two_workers_were_killed_in_the_scoring_pass(c
         assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGKILL)
     process.wait()
+    scored = [n for one in Store(store_path).cells() for n in one.scores.values()]
+    assert 0 < sum(scored) < 3 * 48, "killed in the scoring pass"
     done = subprocess.run(start, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "0 images to make, 48 there already" in done.stdout, done.stderr
     broken = cli("by=tag", "format=csv", command=zz.table)[1]

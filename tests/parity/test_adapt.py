@@ -7,7 +7,8 @@ from PIL import Image
 
 import zz
 from tests.parity import tiny
-from zz.models.pretrained.borrowed import adapted
+from zz.models.pretrained.borrowed import adapted, supported
+from zz.models.pretrained.description import Pretrained
 
 PROMPT, FAST = "a red star", {"steps": 3, "output": "latent"}
 
@@ -115,7 +116,7 @@ def test_what_cannot_be_adapted(change, message):
 
 @pytest.mark.parametrize("wrong", ["sdxl", None, 3, torch.nn.Linear(1, 1)])
 def test_what_is_no_model(wrong):
-    known = "is no model; give one of zz's, .* or diffusers' StableDiffusionPipeline, StableDiffusionXLPipeline"
+    known = "is no model; give one of zz's, .* or diffusers' .*StableDiffusionPipeline, StableDiffusionXLPipeline$"
     with pytest.raises(ValueError, match=known):
         zz.sample(wrong, PROMPT, **FAST)
 
@@ -134,3 +135,15 @@ def test_a_kind_of_it_will_do():
 
     with adapted(Mine(**tiny.sd().components, requires_safety_checker=False)) as opened:
         assert type(opened).__name__ == "StableDiffusionPipeline"
+
+
+def test_the_pipeline_of_every_model_is_found_without_a_list():
+    def below(kind):
+        return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))
+
+    found = supported()
+    models = [kind for kind in below(Pretrained) if hasattr(kind, "kind")]
+    assert {kind.becomes or kind.kind for kind in models} == set(found)
+    for name, kind in found.items():
+        assert kind.__name__ == name and issubclass(kind, getattr(zz, name))
+    assert {"AnimateDiffPipeline", "FluxPipeline", "HunyuanDiTPipeline", "StableDiffusion3Pipeline"} < set(found)

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -31,12 +32,15 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
     home = os.getpid()
+    guarded = partial(_guarded, full=full, config_name=config_name)
 
     def work(configs: Sequence[DictConfig]) -> None:
-        codes.append(_guarded(lambda: task(configs), full))
+        codes.append(guarded(lambda: task(configs)))
 
     def once(config: DictConfig) -> None:
         if os.getpid() == home:
+            if config.get("experiment"):
+                raise Refusal(f"experiment={config.experiment} takes no flag but -m; set all else with key=value")
             work([config])
         elif code := task([config]):  # sent elsewhere by another launcher, which hears of exceptions only
             raise Refusal(f"a job ended with exit code {code}; its own log says why")
@@ -45,14 +49,17 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
         def all_of_them() -> int:
             return task(list(composed(cells, config_name)))
 
-        codes.append(_guarded(all_of_them, full))
+        codes.append(guarded(all_of_them))
 
     def start() -> int:
         extensions.load(sys.argv[1:])
         sys.argv[1:] = arguments(sys.argv[1:])
-        if (name := _experiment(sys.argv[1:])) and not set(sys.argv[1:]) & set(_HYDRA_FLAGS):
-            words = [w for w in sys.argv[1:] if not w.startswith(("-", "experiment="))]
-            sweep(cells_of(name, words))
+        flags = {word for word in sys.argv[1:] if word.startswith("-")}
+        if (name := _experiment(sys.argv[1:])) and flags <= _SWEEP:  # Hydra answers --cfg, --help and the like
+            words = [w for w in sys.argv[1:] if w not in flags and not _names_experiment(w)]
+            if elsewhere := [w for w in words if w.startswith("hydra/launcher=") and w != "hydra/launcher=zz"]:
+                raise Refusal(f"{elsewhere[0]}: an experiment is one plan, which a launcher cannot take; leave it out")
+            sweep(cells_of(name, words, bool(flags)))
         else:
             hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
         return max(codes, default=0)
@@ -60,37 +67,42 @@ def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> in
     pending_sweeps.append(sweep)
     given = sys.argv[1:]
     try:
-        return _guarded(start, full)
+        return guarded(start)
     finally:
         sys.argv[1:] = given
         pending_sweeps.remove(sweep)
         os.environ["HYDRA_FULL_ERROR"] = "1" if full else "0"
 
 
-_HYDRA_FLAGS = ("--help", "-h", "--cfg", "-c", "--info", "-i", "--hydra-help", "--version", "--shell-completion", "-sc")
+_SWEEP = {"-m", "--multirun"}
 
 
 def arguments(words: Sequence[str]) -> list[str]:
     """The command line as Hydra wants it: overrides last, in one piece, and fields of open mappings added."""
     overrides = [w for w in words if "=" in w and not w.startswith("-")]
     others = [w for w in words if w not in overrides]
+    overrides = [w for w in overrides if not w.startswith("hydra.searchpath=")]  # which search_path() says
     return [*others, *extensions.search_path(), *map(opened_mapping, overrides)]
 
 
 def _experiment(words: Sequence[str]) -> str | None:
     """The experiment that is asked for."""
-    found = [word.partition("=")[2] for word in words if word.startswith("experiment=")]
+    found = [word.partition("=")[2] for word in words if _names_experiment(word)]
     return found[-1] if found and found[-1] not in ("", "null") else None
 
 
-def _guarded(work: Callable[[], int], full: bool) -> int:
+def _names_experiment(word: str) -> bool:
+    return word.lstrip("+").startswith("experiment=")
+
+
+def _guarded(work: Callable[[], int], full: bool, config_name: str) -> int:
     """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130."""
     try:
         return work()
     except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if full:
             raise
-        print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
+        print(f"error: {explain(error, config_name)}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         print("stopped; what is made is kept, the same command goes on from there", file=sys.stderr)  # noqa: T201

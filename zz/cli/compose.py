@@ -42,8 +42,12 @@ def composed(cells: Sequence[Sequence[str]], config_name: str = "config") -> Ite
             for override in _parsed(words):
                 if _sets_a_value(override):
                     values.append(override)
-                else:
-                    base.append(override.input_line or "")
+                    continue
+                if not _chooses(override):  # it adds or deletes: what it touches is set before it, as typed
+                    for earlier in [o for o in values if _touch(o.key_or_group, override.key_or_group)]:
+                        values.remove(earlier)
+                        base.append(earlier.input_line or "")
+                base.append(override.input_line or "")
             key = tuple(base)
             if key not in bases:
                 bases[key] = compose(config_name, overrides=[*search_path(), *base])
@@ -61,10 +65,20 @@ def _parsed(words: Sequence[str]) -> list[Override]:
 
 
 def _sets_a_value(override: Override) -> bool:
-    """Whether it sets a value that is there, and chooses no group."""
+    """Whether it sets a value that is there, and chooses no group; a sweep is none, and Hydra refuses it."""
+    return override.type is OverrideType.CHANGE and not override.is_sweep_override() and not _chooses(override)
+
+
+def _chooses(override: Override) -> bool:
+    """Whether it chooses a group's option, or is for Hydra itself."""
     key = override.key_or_group
-    group = any((Path(root) / key).is_dir() for root in conf_dirs()) or key.startswith("hydra")
-    return override.type is OverrideType.CHANGE and override.package is None and not group
+    group = any((Path(root) / key).is_dir() for root in conf_dirs())
+    return group or key.startswith("hydra") or override.package is not None
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether one of two keys is the other, or lies in it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _has(config: DictConfig, key: str) -> bool:

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import OmegaConf
 
@@ -33,12 +34,16 @@ def options(group: str) -> list[str]:
     return sorted(name for name in found if not name.startswith("_"))
 
 
-def top_level() -> list[str]:
-    """The groups and keys of the main config."""
-    root = Path(conf_dir())
-    groups = [p.name for p in root.iterdir() if p.is_dir() and p.name != "hydra"]
-    keys = [str(k) for k in OmegaConf.load(root / "config.yaml") if k not in ("defaults", "hydra")]
-    return sorted({*groups, *keys})
+def top_level(config_name: str) -> list[str]:
+    """The groups and keys of a command's config."""
+    config: Any = OmegaConf.load(Path(conf_dir()) / f"{config_name}.yaml")
+    keys = {str(key) for key in config if key not in ("defaults", "hydra")}
+    for one in config.defaults:
+        if OmegaConf.is_dict(one):
+            keys |= {group for group in one if not group.startswith("override ")}
+        elif one != "_self_":
+            keys |= set(top_level(one))
+    return sorted(keys)
 
 
 def near(name: str, known: Sequence[str]) -> str:
@@ -48,5 +53,5 @@ def near(name: str, known: Sequence[str]) -> str:
 
 
 def opened_mapping(word: str) -> str:
-    """`dataset.where.category=Colors` as `+dataset.where.category=Colors`: what is open may be added to."""
-    return f"++{word}" if word.startswith(("dataset.where.", "strong.model.", "weak.model.")) else word
+    """`dataset.where.category=Colors` as `++dataset.where.category=Colors`: what is open may be added to."""
+    return f"++{word}" if word.startswith(("dataset.where", "strong.model", "weak.model")) else word

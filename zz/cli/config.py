@@ -69,10 +69,15 @@ def build_anew() -> None:
 def _built(text: str) -> Any:
     node = json.loads(text)
     for target in _targets(node):
-        if not extensions.allowed(target):
-            known = ", ".join(f"{name}.*" for name in extensions.packages)
-            raise Refusal(f"_target_={target}: only {known} is instantiated; name its package in extensions=[...]")
+        _check_home(target, target)
     return _made(node)
+
+
+def _check_home(target: str, home: str) -> None:
+    """Raise Refusal unless a target's home, its full name, lies in zz or an extension."""
+    if not extensions.allowed(home):
+        known = ", ".join(f"{name}.*" for name in extensions.packages)
+        raise Refusal(f"_target_={target}: only {known} is instantiated; name its package in extensions=[...]")
 
 
 def _made(node: Any) -> Any:
@@ -89,6 +94,7 @@ def _made(node: Any) -> Any:
         kind = get_object(target)
     except Exception as error:  # whatever importing its module raises
         raise Refusal(f"_target_={target} is not there; it must be the full name of a class") from error
+    _check_home(target, f"{getattr(kind, '__module__', '')}.")  # what a module imports is not its own
     try:
         return kind(**values)
     except TypeError as error:

@@ -15,16 +15,13 @@ NEUTRAL = ("limit", "runner.", "store", "allow_partial", "controls", "scorers", 
 
 def known() -> dict[str, str]:
     """Every experiment by name, and its module: a file of experiments/, or of an extension's, that says EXPERIMENT."""
-    roots = {"zz.experiments": Path(__file__).resolve().parent.parent / "experiments"}
-    for name in extensions.packages[1:]:
-        for path in extensions.folders("experiments"):
-            roots[f"{name}.experiments"] = path
+    roots = {Path(__file__).resolve().parent.parent / "experiments": "zz"} | extensions.folders("experiments")
     found = {}
-    for package, root in roots.items():
+    for root, package in roots.items():
         for path in sorted(root.rglob("*.py")):
             if re.search(r"^EXPERIMENT\b", path.read_text(encoding="utf-8"), re.M):
                 inside = path.relative_to(root).with_suffix("").parts
-                found[path.stem] = ".".join([package, *inside])
+                found[path.stem] = ".".join([package, "experiments", *inside])
     return found
 
 
@@ -39,15 +36,19 @@ def find(name: str) -> Experiment:
     return found
 
 
-def cells_of(name: str, words: Sequence[str]) -> list[list[str]]:
+def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[str]]:
     """The words of each cell of an experiment; words typed beside its name apply to every cell and win.
+
+    sweep: a typed sweep makes a cell of each of its values, of every cell; otherwise it is left as it is typed
 
     Raises Refusal where a typed word makes two of its cells equal.
     """
     experiment = find(name)
-    typed = [opened_mapping(word) for word in words]
-    keys = {_key(word) for word in typed}
+    opened = [opened_mapping(word) for word in words]
+    typed = cells(opened) if sweep else [opened]
+    keys = {_key(word) for word in words}
     found: list[list[str]] = []
+    replaced = set[str]()  # keys of the experiment's own that typed words win over
     rows: dict[frozenset[str], frozenset[str]] = {}  # what makes a row, without and with the typed words
     for line in experiment.cells:
         own = [opened_mapping(word) for word in (*split(experiment.common), *split(line))]
@@ -55,9 +56,11 @@ def cells_of(name: str, words: Sequence[str]) -> list[list[str]]:
         for cell in cells([*last.values()]):
             kept = [word for word in cell if _key(word) not in keys]
             rows[_row(cell)] = _row(kept)
-            found.append([*kept, *typed, f"experiment={name}"])
+            replaced |= {_key(word) for word in cell} & keys
+            found += [[*kept, *one, f"experiment={name}"] for one in typed]
     if len(set(rows.values())) < len(rows):
-        raise Refusal(f"{' '.join(words)} makes rows of experiment={name} equal that differ in just that; leave it out")
+        said = " ".join(word for word in words if _key(word) in replaced)
+        raise Refusal(f"{said} makes rows of experiment={name} equal that differ in just that; leave it out")
     return found
 
 

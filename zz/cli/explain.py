@@ -1,6 +1,7 @@
 """An error as one message for a person."""
 
 import re
+from collections.abc import Sequence
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -9,8 +10,8 @@ from yaml import YAMLError
 from zz.cli.conf import near, options, top_level
 
 
-def explain(error: Exception) -> str:
-    """An error as one message, with the nearest known name where a name is not known."""
+def explain(error: Exception, config_name: str) -> str:
+    """An error as one message, with the nearest name that the command's config has where a name is not known."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = options(group)
@@ -27,8 +28,8 @@ def explain(error: Exception) -> str:
             return (
                 f"{sweep[1]} is a sweep: add -m; or, if it is one value, write {key}=[{value}] or '{key}=\"{value}\"'"
             )
-        if found := re.search(r"Could not override '([^'@]+)", str(error)):
-            return _unknown(found[1])
+        if found := re.search(r"Could not override '(?:[^'@]+@)?([^'@]+)", str(error)):
+            return _unknown(found[1], top_level(config_name))
         return f"{error} {error.__cause__ or ''}".strip()
     if isinstance(error, OmegaConfBaseException):
         if "Missing mandatory value" in str(error):
@@ -37,9 +38,8 @@ def explain(error: Exception) -> str:
     return str(error)
 
 
-def _unknown(key: str) -> str:
+def _unknown(key: str, known: Sequence[str]) -> str:
     parent, _, _ = key.rpartition(".")
-    known = top_level()
     if parent.split(".")[0] in known:
         return f"{key} is not known: {parent} has no such field; `--cfg job` shows those that it has"
     return f"{key} is not known{near(key, known)}; known are {', '.join(known)}"

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 packages: list[str] = ["zz"]  # in which a _target_ may lie
+search_paths: list[str] = []  # that a command's words name for Hydra
 
 
 class ExtensionError(ValueError):
@@ -18,11 +19,10 @@ class ExtensionError(ValueError):
 
 
 def load(words: Sequence[str]) -> None:
-    """Take up the packages that entry points and the words of a command name."""
+    """Take up the packages that entry points and the words of a command name, and Hydra's search path."""
+    search_paths[:] = [path for word in words for path in _listed("hydra.searchpath", word)]
     names = [point.value.split(":")[0] for point in entry_points(group="zz.extensions")]
-    for word in words:
-        if found := re.fullmatch(r"extensions=\[?([^\]]*)\]?", word):
-            names += [name.strip().strip("'\"") for name in found[1].split(",") if name.strip()]
+    names += [name for word in words for name in _listed("extensions", word)]
     packages[1:] = []
     for name in dict.fromkeys(names):
         if not re.fullmatch(r"[A-Za-z_][\w.]*", name):
@@ -36,13 +36,13 @@ def load(words: Sequence[str]) -> None:
         packages.append(name)
 
 
-def folders(inside: str) -> list[Path]:
-    """The folder of that name in each extension that has one, such as conf or experiments."""
-    found = []
+def folders(inside: str) -> dict[Path, str]:
+    """The folder of that name, such as conf or experiments, in each extension that has one; and the extension."""
+    found = {}
     for name in packages[1:]:
         for root in getattr(import_module(name), "__path__", []):
             if (path := Path(root) / inside).is_dir():
-                found.append(path)
+                found[path] = name
     return found
 
 
@@ -51,7 +51,13 @@ def allowed(target: str) -> bool:
     return any(target.startswith(f"{name}.") for name in packages)
 
 
+def _listed(key: str, word: str) -> list[str]:
+    """The names in `key=[one,two]`; none in another word."""
+    found = re.fullmatch(rf"{re.escape(key)}=\[?([^\]]*)\]?", word)
+    return [name.strip().strip("'\"") for name in found[1].split(",") if name.strip()] if found else []
+
+
 def search_path() -> list[str]:
-    """The override that has Hydra search the extensions' conf/."""
-    paths = [f"file://{path.resolve()}" for path in folders("conf")]
+    """The override that has Hydra search the extensions' conf/, and what a word names beside them."""
+    paths = [*search_paths, *(f"file://{path.resolve()}" for path in folders("conf"))]
     return [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from zz.cli.request import Request, with_known_controls
+from zz.cli.terminal.console import warn
 from zz.cli.terminal.progress import Bar
 from zz.cli.terminal.tables import show_cells, show_comparisons, show_verdicts
 from zz.lab.cluster import Shard
@@ -31,7 +32,7 @@ def finish(out: Console, asked: Request, missing: int) -> int:
             bar.add(done.scored)
             asked.loggers.on_scored(done)
 
-        scored = score(slots, store, asked.runner, tell, lambda text: out.print(f"[yellow]{escape(text)}[/]"))
+        scored = score(slots, store, asked.runner, tell, lambda text: warn(out, text))
     for problem in (*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())):
         out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     code = 1 if missing or scored.unreadable or scored.crashed else 0

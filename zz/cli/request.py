@@ -1,6 +1,6 @@
 """From configs to a request: rows, their controls, what they are scored and measured by, planned as one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -44,15 +44,20 @@ class Request(NamedTuple):
     allow_partial: bool  # whether tables may stand on fewer pictures than were asked for
 
 
-def request(configs: Sequence[DictConfig]) -> Request:
-    """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy."""
+def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = lambda text: None) -> Request:
+    """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy.
+
+    on_message: is told of a logger that fails
+    """
     build_anew()  # a file of prompts may have grown since
     _listed.cache_clear()
     values = [resolved(config) for config in configs]
     first = values[0]
     for config in values:
-        for name in ("store", "logger", "allow_partial", "experiment"):
+        for name in ("store", "logger", "allow_partial", "experiment", "name"):
             _one_for_all(name, config.get(name), first.get(name))
+        for name in ("budget", "strong", "weak"):
+            _has_fields(name, config[name])
         for name in ("devices", "batch_size", "threads", "reuse", "verify"):
             _one_for_all(f"runner.{name}", config["runner"][name], first["runner"][name])
     if not isinstance(first["allow_partial"], bool):
@@ -89,7 +94,7 @@ def request(configs: Sequence[DictConfig]) -> Request:
         rows.append(_row(job, role, control_of, found, shown))
     _check_measurements(planned.jobs, measurements)
     found_rows = Manifest(_name(first), merged(rows), _layout(first))
-    loggers = Loggers(list(_loggers(first)))
+    loggers = Loggers(_loggers(first), on_message)
     return Request(
         store, runner, loggers, jobs, planned, found_rows, metrics, measurements, by_row, first["allow_partial"]
     )
@@ -99,10 +104,11 @@ def roles(asked: Any) -> tuple[str, ...]:
     """The controls that `controls=` names: true is all that are made of a row's own fields."""
     if isinstance(asked, bool):
         return CONTROLS if asked else ()
-    for role in asked if isinstance(asked, list) else [asked]:
+    named = asked if isinstance(asked, list) else [asked]
+    for role in named:
         if role not in ROLES:
             raise Refusal(f"controls={role} must be true or false, or a list of {', '.join(ROLES)}")
-    return tuple(asked)
+    return tuple(named)
 
 
 def put(asked: Request) -> None:
@@ -200,6 +206,11 @@ def _one_for_all(name: str, value: Any, first: Any) -> None:
         raise Refusal(f"{name} holds for a whole sweep and cannot be swept over")
 
 
+def _has_fields(name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise Refusal(f"{name}={value} cannot be set as a whole; set its fields: {name}.FIELD=VALUE")
+
+
 def size_of(config: DictConfig) -> tuple[int, int]:
     """(height, width) that a config asks for."""
     return pair(OmegaConf.to_object(config.size) if OmegaConf.is_config(config.size) else config.size)
@@ -256,8 +267,10 @@ def _listed(dataset: PromptSet, seed: int, scorers: tuple[ImageScorer, ...], lim
 def _model(config: Mapping[str, Any]) -> Model:
     """The model, with the other networks of a reflection where any are asked for."""
 
-    def side(given: Mapping[str, Any]) -> Side:
+    def side(name: str) -> Side:
+        given = config[name]
+        _has_fields(f"{name}.model", given["model"])
         other = build(OmegaConf.merge(config["model"], given["model"])) if given["model"] else None
         return Side(other, given["prompt"], given["negative_prompt"])
 
-    return PerLeg(build(config["model"]), side(config["strong"]), side(config["weak"])).asked(tuple(Leg))
+    return PerLeg(build(config["model"]), side("strong"), side("weak")).asked(tuple(Leg))

@@ -1,4 +1,4 @@
-"""AnimateDiff (Guo et al., ICLR 2024, arXiv:2307.04725): a Stable Diffusion that makes clips, by a motion adapter."""
+"""AnimateDiff (Guo et al., ICLR 2024, arXiv:2307.04725): a Stable Diffusion with a motion adapter, for clips."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,18 +20,18 @@ class AnimateDiff(UNetModel):
     """A Stable Diffusion as in `UNetModel`, with
 
     motion_adapter: a folder or hub id (ID or ID@REVISION) of a diffusers MotionAdapter
-    frames:         of a clip; at most what the adapter was made for
-    fps:            frames a second, when a clip is shown; moves no number
-    beta_schedule:  the noise levels that the adapter was trained on, whatever the base says of itself
+    frames:         of a clip; at most as many as the adapter supports
+    fps:            frames a second, when a clip is shown; changes no number
+    beta_schedule:  the adapter's training noise levels, used instead of those in the base's scheduler
 
-    Its own nodes are linspace timesteps, N - 1 to 0, and then the clean node: on these times diffusers' documentation
-    samples the published adapters. They are walked here as one chain, each step to the next node. diffusers' DDIM goes
-    from t to t - N // T instead, which is not where it asks next: no zag could lead back along that. With
-    schedule=leading, or trailing where T divides N, both are the same chain.
+    Its own schedule is linspace timesteps, N - 1 to 0, and then the clean node: diffusers' documentation evaluates the
+    published adapters at these times. Here each step leads to the next node. diffusers' DDIM steps from t to t - N // T
+    instead, which is not the next node at this spacing, so that no zag could invert its steps. With schedule=leading,
+    or trailing where T divides N, the two agree.
     """
 
     kind: ClassVar[str] = "StableDiffusionPipeline"
-    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline  # whose sizes and levels its own are
+    pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionPipeline  # its sizes and levels are the same
     becomes: ClassVar[str | None] = "AnimateDiffPipeline"
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "unet", "vae", "motion_adapter")
     without: ClassVar[Mapping[str, Any]] = {"feature_extractor": None, "image_encoder": None}
@@ -77,19 +77,19 @@ class AnimateDiff(UNetModel):
         from diffusers import DDIMScheduler
 
         loaded.scheduler = DDIMScheduler.from_config(self.config_of("scheduler"))
-        loaded.unet.eval()  # made of the U-Net and the adapter only now
+        loaded.unet.eval()  # diffusers builds it from the U-Net and the adapter, in train mode
         return AnimateDiffPipeline(loaded, self.size, self.savings.release, self.frames)
 
 
 class AnimateDiffPipeline(StableDiffusionPipeline):
-    """An open AnimateDiff. A condition is its text, (B, tokens, width), the same for every frame.
+    """An open AnimateDiff. A condition is the encoded text, (B, tokens, width), the same for every frame.
 
-    frames: of a clip; by default 16, as in diffusers, or as many as the adapter was made for
+    frames: of a clip; None: 16, as in diffusers, or fewer if the adapter supports no more
     """
 
     @property
     def can(self) -> Can:
-        return Can()  # guidance that reaches into attention has not been tried on clips
+        return Can()  # guidance by attention has not been tested on clips
 
     def __init__(
         self, parts: Any, size: tuple[int, int] | None = None, release: bool = False, frames: int | None = None
@@ -104,9 +104,7 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
         self.frames = min(16, most) if frames is None else frames
         check_frames("frames", self.frames, most)
         if isinstance(self.schedule, Timesteps) and self.schedule.spacing == "linspace":
-            self.schedule = replace(
-                self.schedule, final="clean"
-            )  # it ends on timestep 0: what comes after can be no other
+            self.schedule = replace(self.schedule, final="clean")  # after timestep 0 there is no other node
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         channels, *sides = super().shape(size)
@@ -116,18 +114,18 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
         return torch.stack([self._decoded(clip.transpose(0, 1)) for clip in x])
 
     def _decoded(self, frames: Tensor) -> Tensor:
-        """One clip's frames, (F, C, h, w), as pictures."""
+        """One clip's latents, (F, C, h, w), as pictures."""
         return super().decode(frames)
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         raise ValueError("a picture is no clip: AnimateDiff has no way from pictures to latents; it cannot invert them")
 
-    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
-        return super()._said(batch, time, [torch.cat(list(conds)).repeat_interleave(batch.shape[2], dim=0)])
+    def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Tensor]) -> Tensor:
+        return super()._output(batch, time, [torch.cat(list(conds)).repeat_interleave(batch.shape[2], dim=0)])
 
 
 def check_frames(name: str, frames: int, most: int) -> None:
-    """Raise ValueError on more frames than an adapter knows places for."""
+    """Raise ValueError on more frames than the adapter supports."""
     check_count(name, frames, 1)
     if frames > most:
         raise ValueError(f"{name}={frames} is too many: the motion adapter was made for at most {most}; lower it")

@@ -22,10 +22,10 @@ PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Card:
-    """What a person should know of a model before it is downloaded. It moves no number; None is not known.
+    """Facts to know before a model is downloaded; None: unknown. They affect no result.
 
-    licence:     as its makers name it
-    gated:       whether the hub wants its terms accepted, and a token
+    licence:     its name, as published with the model
+    gated:       whether the hub requires its terms to be accepted, and a token
     download_gb: what is downloaded, in GB
     memory_gb:   GPU memory for one picture of the recommended size in precision 16, in GB
     """
@@ -38,10 +38,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Can:
-    """What a model's networks can do.
+    """What a model's networks support.
 
-    taps:   whether guidance can reach into their attention: whether they take `Tapped`
-    scaled: whether they can themselves be told a guidance scale: whether they take `ScaledCond`
+    taps:   conditions that are `Tapped`, through which guidance reads and replaces their attention
+    scaled: conditions that are `ScaledCond`: the guidance scale is an input of the network
     """
 
     taps: bool = False
@@ -52,21 +52,21 @@ class Can:
 
 
 class Pipeline(ABC):
-    """An opened model: a `Denoiser` with what stands before and behind it."""
+    """A loaded model: a `Denoiser`, the encoding of prompts before it and the decoding of latents after it."""
 
     device: torch.device
-    levels: Levels  # as in Model.levels
+    levels: Levels  # with the schedule: as from Model.noise_levels
     schedule: Schedule
-    size: tuple[int, int] | None = None  # (height, width) in pixels, drawn where none is asked for
+    size: tuple[int, int] | None = None  # (height, width) in pixels; the default
 
     @property
     def can(self) -> Can:
-        """What its networks can do."""
+        """What its networks support."""
         return Can()
 
     @property
     def watchable(self) -> tuple[Any, Any] | None:
-        """Loaded parts, and where their network attends to the text (a `TextAttention`); None where it cannot be."""
+        """The loaded parts, and the `TextAttention` of their network; None: its attention cannot be recorded."""
         return None
 
     @abstractmethod
@@ -75,14 +75,14 @@ class Pipeline(ABC):
 
     @abstractmethod
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
-        """The conditions and the unconditional conditions, one row a prompt."""
+        """The conditions and the unconditional conditions, each with one row per prompt."""
 
     @abstractmethod
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
-        """One prediction a condition, in one batched pass."""
+        """One prediction per condition, computed as one batch."""
 
     def bind(self, guidance: Guidance, cond: Any, uncond: Any) -> Guided:
-        """What a sampler asks: this network under a guidance, with the conditions that `encode` gave."""
+        """The function that samplers evaluate: this network under a guidance, with conditions from `encode`."""
         return guidance.bind(self, cond, uncond)
 
     @abstractmethod
@@ -95,9 +95,9 @@ class Pipeline(ABC):
 
 
 class Model(ABC):
-    """A description of a model: frozen, free to make and to pickle, without weights.
+    """A description of a model: frozen and picklable. It holds no weights, so that making one costs nothing.
 
-    Its fields gamma1, steps, size and batch_size are what its makers recommend; they are not part of its identity.
+    Its fields gamma1, steps, size and batch_size are recommended values; they are not part of its identity.
     """
 
     name: str
@@ -105,53 +105,53 @@ class Model(ABC):
     steps: int
     size: tuple[int, int]  # (height, width) in pixels
     batch_size: int
-    frames: int = 1  # more than one: it makes clips,
-    fps: int = 8  # which are shown so fast
+    frames: int = 1  # of a clip; 1: single pictures
+    fps: int = 8  # frames a second at which clips are shown
 
     @property
     def can(self) -> Can:
-        """What its networks can do."""
+        """What its networks support."""
         return Can()
 
     @property
     def watchable(self) -> bool:
-        """Whether its attention to the text can be watched."""
+        """Whether its attention to the text can be recorded."""
         return False
 
     @property
     def has_weights(self) -> bool:
-        """Whether it has any to put on a device."""
+        """Whether it has weights, which must be loaded on a device."""
         return True
 
     @property
     def negative_prompts(self) -> tuple[str, ...]:
-        """Fixed negative prompts of its sub-networks."""
+        """The negative prompts that the description itself fixes."""
         return ()
 
     @property
     def others(self) -> frozenset[Leg]:
-        """The legs on which another network answers than the one that the steps ask."""
+        """The legs that are evaluated with another network than the steps are."""
         return frozenset()
 
     def asked(self, legs: Collection[Leg]) -> "Model":
-        """The simplest model that answers alike on these legs."""
+        """The simplest model with the same predictions on these legs."""
         return self
 
     @abstractmethod
     def identity(self) -> Mapping[str, Any]:
-        """What moves its numbers: plain values, for the cell's ledger."""
+        """All that its numbers depend on, as plain values, for the cell's ledger."""
 
     def source(self) -> Mapping[str, Any]:
-        """Where its weights were found, and of which commit: for the record of a run, no part of the identity."""
+        """The location and commit of its weights, for the record of a run; not part of the identity."""
         return {}
 
     @abstractmethod
     def noise_levels(self) -> tuple[Levels, Schedule]:
-        """The noise levels that it was trained on, and the nodes that its makers sample on."""
+        """The noise levels that it was trained on, and the schedule that it was published with."""
 
     @abstractmethod
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
-        """Raise ValueError on what this model cannot do, before anything is loaded."""
+        """Raise ValueError on a request that this model cannot fulfil, before anything is loaded."""
 
     @abstractmethod
     def open(self, device: str = "cpu", precision: str = "32") -> AbstractContextManager[Pipeline]:

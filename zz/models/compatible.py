@@ -1,4 +1,4 @@
-"""Which sampler, guidance and model go together; raised before anything is loaded."""
+"""Whether a sampler, a guidance and a model are compatible, checked before anything is loaded."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,15 +9,18 @@ from zz.models.base import Model, Pipeline
 
 
 def check_pair(sampler: Sampler, guidance: Guidance, model: Any) -> None:
-    """Raise ValueError on a sampler or a model that does not go with a guidance. model: open or not."""
+    """Raise ValueError if the sampler or the model is incompatible with the guidance.
+
+    model: a description or an open pipeline
+    """
     check_guidance(guidance, model)
     sampler.check(guidance)
 
 
 def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[str | None] = ()) -> None:
-    """Raise ValueError where a model's network has not what a guidance needs, or a negative prompt is lost on it.
+    """Raise ValueError if the model lacks what the guidance needs, or the guidance ignores a negative prompt.
 
-    model: open or not
+    model: a description or an open pipeline
     """
     ours = isinstance(model, Model | Pipeline)
     what = f"model={model.name}" if isinstance(model, Model) else f"the {type(model).__name__}"

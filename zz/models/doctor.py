@@ -1,6 +1,6 @@
-"""What a pretrained model needs before a run, and whether it is here. Loads nothing, downloads no weights.
+"""The requirements of a model before a run, and whether they are met. Loads nothing, downloads no weights.
 
-Where the hub can be reached, its small configurations may be brought here, as a run would.
+Small configurations may be downloaded from the hub, as in a run.
 """
 
 import os
@@ -24,9 +24,9 @@ from zz.models.pretrained.pipeline import prediction_type
 def health(
     model: Model, size: tuple[int, int], precision: str = "32", room: Mapping[str, float] | None = None
 ) -> list[Check]:
-    """What a model needs before it is opened, and whether it is here.
+    """The requirements for opening a model, and whether they are met.
 
-    room: GB of memory that are free on each device it would be opened on
+    room: GB of free memory on each device that it would be opened on
     """
     if isinstance(model, PerLeg):
         return [check for one in model.models() for check in health(one, size, precision, room)]
@@ -39,12 +39,12 @@ def health(
 
 
 def _pretrained(model: Pretrained, size: tuple[int, int], precision: str, room: Mapping[str, float]) -> list[Check]:
-    """Its packages, files, token, room on disk and in memory, and whether it is what its description says."""
+    """Packages, files, token, space on disk and in memory, and whether the files are as the description says."""
     found = sources(model)
     checks = [_packages(model, found)]
     for source in found:
         checks += [_described(model, source)]
-        checks += [_weights(model, source)] if source.place or source.hub else []
+        checks += [_weights(model, source)] if source.location or source.hub else []
     checks += [_lora(model)] if model.fused_lora else []
     if hub := [source for source in found if source.hub]:
         checks += [_token(model, hub)] if model.card.gated else []
@@ -58,7 +58,7 @@ def _packages(model: Pretrained, sources: Sequence[Source]) -> Check:
     extra += ["peft"] * bool(model.fused_lora)
     folders = [folder for source in sources for folder in source.folders.values()]
     if any(list(folder.glob("*.model")) and not (folder / "tokenizer.json").is_file() for folder in folders):
-        extra += ["sentencepiece", "protobuf"]  # a tokenizer that transformers must make its own of
+        extra += ["sentencepiece", "protobuf"]  # transformers must convert the tokenizer
     for name in ("diffusers", "transformers", *extra):
         try:
             found.append(f"{name} {version(name)}")
@@ -72,22 +72,23 @@ def _packages(model: Pretrained, sources: Sequence[Source]) -> Check:
 
 
 def _described(model: Pretrained, source: Source) -> Check:
-    """What it is, on what terms, and of which commit."""
-    own, place = source.field == "pretrained", source.place
+    """Where it is, its licence, and whether its commit is fixed."""
+    own, location = source.field == "pretrained", source.location
     title = "model" if own else source.field
     terms = f"; licence: {model.card.licence or 'not known'}{', gated' * model.card.gated}" if own else ""
-    if not place:
+    if not location:
         return Check(title, "missing", source.name + terms, source.why)
-    if not place.repo:
-        return Check(title, "ok", f"folder {place.name}{terms}")
-    mirror = place.name != source.name
-    asked = place.name.partition("@")[2] or (model.revision if own and not mirror else None)
-    repo = f"{place.repo}, a mirror of {source.name}" if mirror else place.repo
-    if asked == place.commit:
-        return Check(title, "ok", f"{repo}{terms}; pinned at {place.commit}")
-    pin = f"revision={place.commit}" if own and not mirror else f"{source.field}={place.repo}@{place.commit}"
+    if not location.repo:
+        return Check(title, "ok", f"folder {location.name}{terms}")
+    mirror = location.name != source.name
+    asked = location.name.partition("@")[2] or (model.revision if own and not mirror else None)
+    repo = f"{location.repo}, a mirror of {source.name}" if mirror else location.repo
+    if asked == location.commit:
+        return Check(title, "ok", f"{repo}{terms}; pinned at {location.commit}")
+    fixed = location.commit if own and not mirror else f"{location.repo}@{location.commit}"
+    pin = f"model.{'revision' if own and not mirror else source.field}={fixed}"
     loose = f"not pinned: revision is {asked or 'null'}"
-    return Check(title, "ok", f"{repo}{terms}; {loose}", f"the commit here is {place.commit}; model.{pin} pins it")
+    return Check(title, "ok", f"{repo}{terms}; {loose}", f"the commit here is {location.commit}; {pin} pins it")
 
 
 def _weights(model: Pretrained, source: Source) -> Check:
@@ -95,18 +96,14 @@ def _weights(model: Pretrained, source: Source) -> Check:
     offline = source.hub and constants.is_offline_mode()
     said = ["HF_HUB_OFFLINE is set"] if offline else []
     if source.whole:
-        whole = f"whole: {', '.join(source.lacks)}; {source.held / 1e9:.2g} GB"
-        return Check(title, "ok", "; ".join([whole, *said]))
+        parts = f"whole: {', '.join(source.lacks)}; {source.held / 1e9:.2g} GB"
+        return Check(title, "ok", "; ".join([parts, *said]))
     nothing = [part for part, lack in source.lacks.items() if lack in ("nothing", "no configuration")]
     lacks = [f"nothing of {', '.join(nothing)}"] if nothing else []
     lacks += [f"{part}: {lack}" for part, lack in source.lacks.items() if lack and part not in nothing]
     if not source.hub:
-        return Check(
-            title,
-            "missing",
-            "; ".join(lacks),
-            f"copy {', '.join(p for p, k in source.lacks.items() if k)} into {source.name} again",
-        )
+        again = ", ".join(part for part, lack in source.lacks.items() if lack)
+        return Check(title, "missing", "; ".join(lacks), f"copy {again} into {source.name} again")
     size = [f"{model.card.download_gb:g} GB in all"] if model.card.download_gb else []
     first = "unset HF_HUB_OFFLINE, then " if offline else ""
     remedy = f"{first}zz.run brings it into {constants.HF_HUB_CACHE} (HF_HOME moves that); or: {command(model, source)}"
@@ -120,8 +117,8 @@ def _lora(model: Pretrained) -> Check:
     except ValueError as error:
         return Check("lora", "missing", name, str(error))
     if path is None:
-        brings = f"zz.run brings it into {constants.HF_HUB_CACHE} (HF_HOME moves that); or: {lora.command(name)}"
-        return Check("lora", "missing", f"{name} is not here", brings)
+        remedy = f"zz.run brings it into {constants.HF_HUB_CACHE} (HF_HOME moves that); or: {lora.command(name)}"
+        return Check("lora", "missing", f"{name} is not here", remedy)
     if not whole(path):
         return Check("lora", "missing", f"{path.name} cut short", f"copy {name} again")
     return Check("lora", "ok", f"{path}, at scale {model.lora_scale:g}; {path.stat().st_size / 1e9:.2g} GB")
@@ -141,24 +138,23 @@ def _token(model: Pretrained, hub: Sequence[Source]) -> Check:
 
 
 def _disk(model: Pretrained, hub: Sequence[Source]) -> Check:
-    """Room for what is still to be downloaded."""
+    """Space for what must still be downloaded."""
     cache, remedy = Path(constants.HF_HUB_CACHE), "make room, or set HF_HOME to a folder on a larger disk"
     if all(source.whole for source in hub):
         return Check.disk("disk", cache, 0, remedy)
     if model.card.download_gb is None:
         return Check("disk", "unknown", f"{Check.disk('disk', cache, 0, '').found}; the card names no download size")
-    return Check.disk(
-        "disk", cache, max(0.1, model.card.download_gb - sum(source.held for source in hub) / 1e9), remedy
-    )
+    held = sum(source.held for source in hub) / 1e9
+    return Check.disk("disk", cache, max(0.1, model.card.download_gb - held), remedy)
 
 
 def _memory(model: Pretrained, precision: str, room: Mapping[str, float]) -> Check:
-    """One picture of the recommended size must fit; the runner splits a batch that does not."""
+    """Memory for one picture of the recommended size; the runner splits a batch that does not fit."""
     one, offload = model.card.memory_gb, model.savings.offload
     if offload and "cpu" in room:
         return Check("memory", "missing", "model.savings.offload=true needs a GPU to visit", "leave it false on a CPU")
     if not room:
-        return Check("memory", "unknown", "how much is free is not told here")
+        return Check("memory", "unknown", "free memory is not known here")
     device, free = min(room.items(), key=lambda item: item[1])
     if one is None:
         return Check("memory", "unknown", f"{free:,.1f} GB free on {device}; the card does not say what is needed")
@@ -174,15 +170,15 @@ def _memory(model: Pretrained, precision: str, room: Mapping[str, float]) -> Che
 
 
 def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], precision: str) -> Check:
-    """Whether its configurations say what the description says, and allow what is asked."""
+    """Whether its configurations agree with the description and with the request."""
     try:
-        if not all(source.place for source in found):
+        if not all(source.location for source in found):
             raise ValueError
         scheduler, *_ = (model.config_of(part) for part in ("scheduler", *model.classes))
     except ValueError:
         return Check("facts", "unknown", "not known before its configurations are here")
     try:
-        replace(model, lora=None, lora_scale=1.0).check(size, (), precision)  # of which there is a check already
+        replace(model, lora=None, lora_scale=1.0).check(size, (), precision)  # the LoRA has a check of its own
     except ValueError as error:
         return Check("facts", "missing", "it is not as described, or cannot do what is asked", str(error))
     folders = [folder for source in found for folder in source.folders.values()]

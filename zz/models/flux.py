@@ -1,11 +1,11 @@
 """FLUX.1 (Black Forest Labs, 2024), dev and schnell, loaded by diffusers from a folder or a hub id.
 
-What gamma1 and gamma2 are depends on the guidance, and on whether the network was distilled to be told one:
+The meaning of gamma1 and gamma2 depends on the guidance, and on whether the network was distilled to read a scale:
 
-guidance=embedded: dev only. The network is told gamma1 in the zig and gamma2 in the zag, in one row with the prompt.
-guidance=cfg:      u + gamma * (c - u) over a row with the prompt and one with the negative prompt, None being the
-                   encoded "". On dev both branches are also given `model.embedded`, so that gamma = 1 is dev as it is
-                   usually run. schnell is told none; its makers run it at gamma = 1.
+guidance=embedded: dev only. gamma1 in the zig and gamma2 in the zag are an input of the network; one evaluation each.
+guidance=cfg:      u + gamma * (c - u), with u from the negative prompt (None is encoded as ""). In dev the input of
+                   both branches is `model.embedded`, so that gamma = 1 is dev as it is usually run. schnell has no
+                   such input; its authors run it at gamma = 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,14 @@ from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text, factor
 from zz.models.pretrained.scheduler import from_config
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
-PACK = 2  # a token is so many latents a side
+PACK = 2  # latents a side of one token
 
 
 class FluxPipeline(TransformerPipeline):
-    """An open FLUX: a rectified flow. Latents are (B, 16, h, w); the network's tokens are made of them on the way in.
+    """An open FLUX: a rectified flow. Latents are (B, 16, h, w); they are packed into tokens for the network.
 
-    embedded:    the guidance that the network is told where nothing else is said; only dev hears it
-    text_tokens: of a prompt, that T5 reads
+    embedded:    the guidance scale given to the network with a plain condition; only dev has this input
+    text_tokens: number of tokens that T5 reads of a prompt
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
@@ -71,7 +71,7 @@ class FluxPipeline(TransformerPipeline):
 
     @property
     def attends(self) -> TextAttention:
-        """T5's tokens come first, then the picture. CLIP gives a summary only."""
+        """In the joint attention the order is T5's tokens, picture. CLIP contributes a pooled vector only."""
         return TextAttention(
             network="transformer",
             modules=r"(single_)?transformer_blocks\.\d+\.attn",
@@ -88,32 +88,32 @@ class FluxPipeline(TransformerPipeline):
         B = len(prompts)
         return Text(tokens[:B], pooled[:B]), Text(tokens[B:], pooled[B:])
 
-    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Text | ScaledCond]) -> Tensor:
+    def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Text | ScaledCond]) -> Tensor:
         each = [cond if isinstance(cond, ScaledCond) else ScaledCond(cond, self._embedded) for cond in conds]
-        tokens, pooled = (torch.cat(parts) for parts in zip(*(told.cond for told in each), strict=True))
+        tokens, pooled = (torch.cat(parts) for parts in zip(*(scaled.cond for scaled in each), strict=True))
         n = len(batch) // len(each)  # pictures
         gammas = torch.cat([torch.as_tensor(scaled.gamma).to(time).expand(n) for scaled in each])
         h, w = (side // PACK for side in batch.shape[-2:])
-        places = torch.cartesian_prod(*(torch.arange(n, device=batch.device) for n in (1, h, w))).to(time.dtype)
-        said = self.net(
+        positions = torch.cartesian_prod(*(torch.arange(n, device=batch.device) for n in (1, h, w))).to(time.dtype)
+        output = self.net(
             hidden_states=pixel_unshuffle(batch, PACK).flatten(2).mT,
             timestep=(time / self.levels.N).expand(len(batch)),
             guidance=gammas if self.can.scaled else None,
             pooled_projections=pooled,
             encoder_hidden_states=tokens,
-            txt_ids=places.new_zeros(tokens.shape[1], 3),
-            img_ids=places,
+            txt_ids=positions.new_zeros(tokens.shape[1], 3),
+            img_ids=positions,
             return_dict=False,
         )[0]
-        return pixel_shuffle(said.mT.unflatten(2, (h, w)), PACK)
+        return pixel_shuffle(output.mT.unflatten(2, (h, w)), PACK)
 
 
 @dataclass(frozen=True)
 class Flux(TransformerModel):
-    """Any folder or hub repository that diffusers calls a FluxPipeline; fields as in `TransformerModel`, and
+    """Any folder or hub repository for diffusers' FluxPipeline; fields as in `TransformerModel`, and
 
-    embedded:    the guidance that dev is told by guidance=cfg in every row; schnell is told none
-    text_tokens: of a prompt, that T5 reads; schnell was trained on 256
+    embedded:    the guidance scale given to dev's network under guidance=cfg; schnell has no such input
+    text_tokens: number of tokens that T5 reads of a prompt; schnell was trained on 256
     """
 
     kind: ClassVar[str] = "FluxPipeline"
@@ -142,8 +142,8 @@ class Flux(TransformerModel):
         return Can(scaled=bool(self.config_of("transformer").get("guidance_embeds", False)))
 
     def identity(self) -> Mapping[str, Any]:
-        told = {"embedded": self.embedded} if self.can.scaled else {}
-        return {**super().identity(), "text_tokens": self.text_tokens} | told
+        scale = {"embedded": self.embedded} if self.can.scaled else {}
+        return {**super().identity(), "text_tokens": self.text_tokens} | scale
 
     def _opened(self, loaded: Any) -> FluxPipeline:
         return FluxPipeline(loaded, self.size, self.savings.release, self.embedded, self.text_tokens)

@@ -12,12 +12,12 @@ from zz.models.pretrained.description import two_sides
 from zz.models.pretrained.pipeline import LatentPipeline
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
-TOKENS = 77, 256  # of a text, that CLIP and T5 read
-ORIGINAL = 1024, 1024  # what version 1.1 is told of the size that a picture had, as its makers have it
+TOKENS = 77, 256  # that CLIP and T5 read of a text
+ORIGINAL = 1024, 1024  # the original size given to the network of version 1.1, as in the official code
 
 
 class Texts(NamedTuple):
-    """A condition: what CLIP and T5 make of the text, and where there is text; None is the encoded ""."""
+    """A condition: the text encoded by CLIP and T5, and masks of its tokens. A prompt of None is encoded as ""."""
 
     clip: Tensor  # (B, 77, width)
     clip_mask: Tensor  # (B, 77)
@@ -26,9 +26,9 @@ class Texts(NamedTuple):
 
 
 class HunyuanDiTPipeline(TransformerPipeline):
-    """An open Hunyuan-DiT. Its own scheduler draws fresh noise at each step; only its levels and spacing are used.
+    """An open Hunyuan-DiT. Its own scheduler adds noise at each step; only its levels and spacing are used.
 
-    original_size: (height, width) that version 1.1 is told the picture had before it was scaled; 1.2 is told no sizes
+    original_size: (height, width) given to the network of version 1.1 as the picture's before scaling; unused in 1.2
     """
 
     predicts: ClassVar[tuple[str, ...]] = ("epsilon", "v_prediction")
@@ -68,34 +68,34 @@ class HunyuanDiTPipeline(TransformerPipeline):
         (clip, no_clip, mask, no_mask), (t5, no_t5, mask_t5, no_mask_t5) = both
         return Texts(clip, mask, t5, mask_t5), Texts(no_clip, no_mask, no_t5, no_mask_t5)
 
-    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Texts]) -> Tensor:
+    def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Texts]) -> Tensor:
         clip, clip_mask, t5, t5_mask = (torch.cat(parts) for parts in zip(*conds, strict=True))
-        said = self.net(
+        output = self.net(
             batch,
-            time.to(batch.dtype).expand(len(batch)),  # the network computes in the type that the time comes in
+            time.to(batch.dtype).expand(len(batch)),  # the network computes in the dtype of the time
             encoder_hidden_states=clip,
             text_embedding_mask=clip_mask,
             encoder_hidden_states_t5=t5,
             text_embedding_mask_t5=t5_mask,
-            image_rotary_emb=self._places(batch),
+            image_rotary_emb=self._positions(batch),
             return_dict=False,
-            **self._told(batch),
+            **self._sizes(batch),
         )[0]
-        return said[:, : batch.shape[1]]  # the rest is a learned variance
+        return output[:, : batch.shape[1]]  # the other channels are a learned variance
 
-    def _told(self, batch: Tensor) -> dict[str, Tensor]:
-        """What version 1.1 is told of sizes and style."""
+    def _sizes(self, batch: Tensor) -> dict[str, Tensor]:
+        """The inputs for sizes and style, which version 1.1 has."""
         if not self.net.config.use_style_cond_and_image_meta_size:
             return {}
         height, width = (side * self.parts.vae_scale_factor for side in batch.shape[-2:])
-        sizes = batch.new_tensor([*self._original_size, height, width, 0, 0])  # the last two: nothing is cut off
+        sizes = batch.new_tensor([*self._original_size, height, width, 0, 0])  # the last two: no crop
         return {
             "image_meta_size": sizes.repeat(len(batch), 1),
             "style": torch.zeros(len(batch), dtype=torch.int64, device=batch.device),
         }
 
-    def _places(self, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of the tokens' places, on a grid stretched to that of a picture of 512 pixels."""
+    def _positions(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the tokens' positions, on a grid resized to that of a picture of 512 pixels."""
         from diffusers.models.embeddings import get_2d_rotary_pos_embed
         from diffusers.pipelines.hunyuandit.pipeline_hunyuandit import get_resize_crop_region_for_grid
 
@@ -108,9 +108,9 @@ class HunyuanDiTPipeline(TransformerPipeline):
 
 @dataclass(frozen=True)
 class HunyuanDiT(TransformerModel):
-    """Any folder or hub repository that diffusers calls a HunyuanDiTPipeline; fields as in `TransformerModel`, and
+    """Any folder or hub repository for diffusers' HunyuanDiTPipeline; fields as in `TransformerModel`, and
 
-    original_size: (height, width) that version 1.1 is told the picture had before it was scaled; 1.2 is told no sizes
+    original_size: (height, width) given to the network of version 1.1 as the picture's before scaling; unused in 1.2
     """
 
     kind: ClassVar[str] = "HunyuanDiTPipeline"
@@ -137,8 +137,8 @@ class HunyuanDiT(TransformerModel):
         object.__setattr__(self, "original_size", two_sides("original_size", self.original_size))
 
     def identity(self) -> Mapping[str, Any]:
-        told = self.config_of("transformer").get("use_style_cond_and_image_meta_size", True)
-        return {**super().identity()} | ({"original_size": self.original_size} if told else {})
+        read = self.config_of("transformer").get("use_style_cond_and_image_meta_size", True)
+        return {**super().identity()} | ({"original_size": self.original_size} if read else {})
 
     def _opened(self, loaded: Any) -> HunyuanDiTPipeline:
         return HunyuanDiTPipeline(loaded, self.size, self.savings.release, self.original_size)

@@ -1,6 +1,6 @@
-"""A model small enough to know exactly: a Gaussian mixture, whose best denoiser has a formula.
+"""An exact model: a Gaussian mixture, whose optimal denoiser has a closed form.
 
-It downloads nothing and imports neither diffusers nor transformers. A condition is a subset of the components.
+It downloads nothing and needs neither diffusers nor transformers. A condition is a subset of the components.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ class Mixture(Model):
 
     world:      Pictures (small RGB pictures) or Compass (2-D points)
     std:        standard deviation of each component, in latent units (pixels run over -1..1)
-    prediction: what the network says: eps, x0 or v; a flow says its velocity whatever stands here
-    levels:      the noise levels that it believes in
+    prediction: type of the network's output: eps, x0 or v; unused for a flow, which predicts velocity
+    levels:     the noise levels that the network assumes
     gamma1, steps, size, batch_size: recommended
     """
 
@@ -84,7 +84,7 @@ def points(std: float = 0.3) -> Mixture:
 
 
 class MixturePipeline(Pipeline):
-    """The mixture's best denoiser. It computes in float64 and answers in the latent's own type."""
+    """The mixture's optimal denoiser. It computes in float64 and returns the latent's own dtype."""
 
     def __init__(self, model: Mixture, device: torch.device) -> None:
         self.model, self.device = model, device
@@ -104,7 +104,7 @@ class MixturePipeline(Pipeline):
         return mask(prompts), mask([n or "" for n in negative_prompts])
 
     def __call__(self, x: Tensor, node: Node, *conds: Tensor) -> tuple[Prediction, ...]:
-        level = self.levels.node(node.time)  # the noise that the network believes in
+        level = self.levels.node(node.time)  # the noise level that the network assumes
         a, s, v = level.alpha, level.sigma, self.model.std**2
         means = self._flat(x)
         flat = x.double().flatten(1)  # (B, D)
@@ -117,11 +117,11 @@ class MixturePipeline(Pipeline):
             off = flat - a * mean
             x0 = (mean + a * v / variance * off).reshape(x.shape)
             eps = (s / variance * off).reshape(x.shape)
-            out.append(self._said(x, node, level, x0.to(x.dtype), eps.to(x.dtype)))
+            out.append(self._predicted(x, node, level, x0.to(x.dtype), eps.to(x.dtype)))
         return tuple(out)
 
-    def _said(self, x: Tensor, node: Node, level: Node, x0: Tensor, eps: Tensor) -> Prediction:
-        """Pass on only what a network of this prediction type would have said."""
+    def _predicted(self, x: Tensor, node: Node, level: Node, x0: Tensor, eps: Tensor) -> Prediction:
+        """The prediction, derived from only what a network of this prediction type outputs."""
         if not isinstance(self.levels, Discrete):
             return from_velocity(x, node, eps - x0)
         if self.model.prediction == "eps":

@@ -1,7 +1,7 @@
 """Several networks in one latent space: one for the steps, others for the two legs of a reflection (W2SD).
 
 Weak-to-strong diffusion (Bai et al. 2025, arXiv:2502.00473) denoises with a strong network and inverts with a weak one.
-Who is strong and who is weak may differ in guidance (the sampler's own fields), in the prompt, or in the weights.
+The two may differ in guidance (fields of the sampler), in the prompt, or in the weights.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,10 +26,10 @@ from zz.models.base import Can, Model, Pipeline
 
 @dataclass(frozen=True)
 class Side:
-    """How a network differs from the one that the steps ask. What is None is the same.
+    """How the network of one leg differs from that of the steps. None: it does not.
 
     model:           another model in the same latent space, such as one with other weights or a LoRA at another scale
-    prompt:          a prompt for all pictures, in which {prompt} stands for each one's own; "" says nothing
+    prompt:          a prompt for all pictures, in which {prompt} is replaced by each one's own; "": an empty prompt
     negative_prompt: a negative prompt for all pictures
     """
 
@@ -40,7 +40,7 @@ class Side:
     def texts(
         self, prompts: Sequence[str], negatives: Sequence[str | None]
     ) -> tuple[Sequence[str], Sequence[str | None]]:
-        """What this network is told where the steps are told `prompts` and `negatives`."""
+        """The prompts and negative prompts of this network, given those of the steps."""
         if self.prompt is not None:
             prompts = [self.prompt.replace("{prompt}", text) for text in prompts]
         return prompts, negatives if self.negative_prompt is None else [self.negative_prompt] * len(prompts)
@@ -51,10 +51,11 @@ SAME = Side()
 
 @dataclass(frozen=True)
 class PerLeg(Model):
-    """
-    own:    what the steps ask; it recommends, encodes pictures and decodes
-    strong: what the way down of a `reflection` asks
-    weak:   what every way up asks, whatever the sampler
+    """A network for the steps, and others for legs that denoise or invert within a step.
+
+    own:    the network of the steps; it also encodes pictures, decodes, and has the recommended values
+    strong: the network of the denoising leg of sampler=reflection
+    weak:   the network of the inverting leg of every sampler
     """
 
     own: Model
@@ -153,7 +154,7 @@ class PerNetwork(NamedTuple):
 
 
 class PerLegPipeline(Pipeline):
-    """The open networks. As a denoiser it is the one of the steps; bound to a guidance, each leg has its own."""
+    """The open networks. Called, it is the network of the steps; bound to a guidance, each leg has its own."""
 
     def __init__(self, model: PerLeg, opened: Mapping[Model, Pipeline]) -> None:
         self.own = opened[model.own]
@@ -183,11 +184,11 @@ class PerLegPipeline(Pipeline):
 
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[PerNetwork, PerNetwork]:
         own = self.own.encode(prompts, negative_prompts)
-        told = [
+        others = [
             own if side == SAME else pipeline.encode(*side.texts(prompts, negative_prompts))
             for side, pipeline in self.sides.values()
         ]
-        cond, uncond = zip(own, *told, strict=True)
+        cond, uncond = zip(own, *others, strict=True)
         return PerNetwork(*cond), PerNetwork(*uncond)
 
     def __call__(self, x: Tensor, node: Node, *conds: PerNetwork) -> tuple[Prediction, ...]:

@@ -11,12 +11,12 @@ from zz.models.attention.reading import TextAttention
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
-T5_TOKENS = 256  # that T5 reads of a text; so many zeros stand in for it where there is no T5
+T5_TOKENS = 256  # tokens that T5 reads of a text; without T5 they are zeros
 T5 = ("text_encoder_3", "tokenizer_3")
 
 
 class StableDiffusion3Pipeline(TransformerPipeline):
-    """An open Stable Diffusion 3: a rectified flow. A negative prompt of None is the encoded ""."""
+    """An open Stable Diffusion 3: a rectified flow. A negative prompt of None is encoded as ""."""
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim", "pooled_projection_dim")
@@ -30,7 +30,7 @@ class StableDiffusion3Pipeline(TransformerPipeline):
 
     @property
     def attends(self) -> TextAttention:
-        """The picture comes first, then CLIP's tokens, then T5's."""
+        """In the joint attention the order is picture, CLIP's tokens, T5's tokens."""
         clip = self.parts.tokenizer_max_length
         own = {} if self.parts.tokenizer_3 is None else {"tokenizer_3": slice(clip, clip + T5_TOKENS)}
         return TextAttention(
@@ -53,7 +53,7 @@ class StableDiffusion3Pipeline(TransformerPipeline):
         )
         return Text(cond, pooled), Text(uncond, unpooled)
 
-    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+    def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
         tokens, pooled = (torch.cat(parts) for parts in zip(*conds, strict=True))
         return self.net(
             hidden_states=batch,
@@ -66,9 +66,9 @@ class StableDiffusion3Pipeline(TransformerPipeline):
 
 @dataclass(frozen=True)
 class StableDiffusion3(TransformerModel):
-    """Whatever diffusers calls a StableDiffusion3Pipeline, in a folder or on the hub; as `TransformerModel`, and
+    """Any folder or hub repository for diffusers' StableDiffusion3Pipeline; fields as in `TransformerModel`, and
 
-    t5: whether its third text encoder is loaded, which is larger than SD3's network; without it, zeros stand in
+    t5: whether to load the third text encoder, which is larger than SD3's network; without it its tokens are zeros
     """
 
     kind: ClassVar[str] = "StableDiffusion3Pipeline"

@@ -14,7 +14,7 @@ from zz.models.pretrained.unet import UNetModel, UNetPipeline
 
 
 class Micro(NamedTuple):
-    """SDXL's micro-conditioning (Podell et al., 2023, Section 2.2), in pixels; None is the picture's own size."""
+    """SDXL's micro-conditioning (Podell et al., 2023, Section 2.2), in pixels; None: the size that is drawn."""
 
     original_size: tuple[int, int] | None = None
     crop: tuple[int, int] = (0, 0)
@@ -22,9 +22,9 @@ class Micro(NamedTuple):
 
 
 class StableDiffusionXLPipeline(UNetPipeline):
-    """An open SDXL. Where the model says so, a negative prompt of None is zeros; "" is always the encoded "".
+    """An open SDXL. A negative prompt of None is zeros if force_zeros_for_empty_prompt is set; "" is always encoded.
 
-    micro: what the network is told of the picture's size
+    micro: the sizes given to the network
     """
 
     def __init__(
@@ -43,13 +43,13 @@ class StableDiffusionXLPipeline(UNetPipeline):
             uncond, unpooled = uncond.masked_fill(none[:, None, None], 0), unpooled.masked_fill(none[:, None], 0)
         return Text(cond, pooled), Text(uncond, unpooled)
 
-    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
+    def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Text]) -> Tensor:
         tokens, pooled = (torch.cat([cond[i] for cond in conds]) for i in (0, 1))
         height, width = (side * self.parts.vae_scale_factor for side in batch.shape[-2:])
-        told = self._micro
-        original, target = told.original_size or (height, width), told.target_size or (height, width)
-        ids = self.parts._get_add_time_ids(original, told.crop, target, pooled.dtype, pooled.shape[-1])
-        added = {"text_embeds": pooled, "time_ids": ids.to(batch.device).expand(len(batch), -1)}
+        micro = self._micro
+        original, target = micro.original_size or (height, width), micro.target_size or (height, width)
+        sizes = pooled.new_tensor([*original, *micro.crop, *target])
+        added = {"text_embeds": pooled, "time_ids": sizes.expand(len(batch), -1)}
         return self.parts.unet(batch, time, encoder_hidden_states=tokens, added_cond_kwargs=added, return_dict=False)[0]
 
     def _vae_dtype(self) -> torch.dtype:
@@ -66,7 +66,7 @@ class StableDiffusionXLPipeline(UNetPipeline):
         return super()._scaled((x - mean) / std)
 
     def _moments(self, x: Tensor) -> tuple[Tensor | float, Tensor | float]:
-        """Mean and deviation of the autoencoder's latents by channel, where its makers give them."""
+        """Mean and deviation of the autoencoder's latents by channel, if its configuration has them."""
         vae = self.parts.vae.config
         if vae.get("latents_mean") is None or vae.get("latents_std") is None:
             return 0.0, 1.0
@@ -76,11 +76,11 @@ class StableDiffusionXLPipeline(UNetPipeline):
 
 @dataclass(frozen=True)
 class StableDiffusionXL(UNetModel):
-    """Any folder or hub repository that diffusers calls a StableDiffusionXLPipeline; fields as in `UNetModel`, and
+    """Any folder or hub repository for diffusers' StableDiffusionXLPipeline; fields as in `UNetModel`, and
 
-    original_size: (height, width) that the network is told the picture had before it was scaled; None: its own
-    crop:          (top, left) that it is told was cut off
-    target_size:   (height, width) that it is told the picture has; None: its own
+    original_size: (height, width) given to the network as the picture's before scaling; None: the size that is drawn
+    crop:          (top, left) given to the network as cut off
+    target_size:   (height, width) given to the network as the picture's; None: the size that is drawn
     """
 
     kind: ClassVar[str] = "StableDiffusionXLPipeline"

@@ -1,11 +1,11 @@
-"""The model that comes with zz: a latent diffusion model of the shapes world (see zz/weights/shapes/MODEL_CARD.md)."""
+"""The model included in zz: latent diffusion on the shapes world (see zz/weights/shapes/MODEL_CARD.md)."""
 
 from zz.models.base import Card
 from zz.models.sd import StableDiffusion
 
 
 def shapes() -> StableDiffusion:
-    """As conf/model/shapes.yaml describes it; gamma1 is what is best for standard sampling on `shapes_tune`."""
+    """The model of conf/model/shapes.yaml; gamma1 is the best for standard sampling on `shapes_tune`."""
     return StableDiffusion(
         "zz:shapes",
         prediction_type="epsilon",

@@ -3,6 +3,7 @@
 import math
 
 from rich.console import Console
+from rich.markup import escape
 
 from zz.scorers.interval import Interval
 
@@ -10,9 +11,14 @@ WIDTH, WIDE = 160, 110  # of tables where there is no terminal to ask; from wher
 
 
 def console() -> Console:
-    """The terminal, or plain text of a fixed width for files and pipes."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=WIDTH)
+    """The terminal, or plain text of a fixed width for files and pipes. Prompts are shown as they are."""
+    plain = Console(highlight=False, emoji=False)
+    return plain if plain.is_terminal else Console(highlight=False, emoji=False, width=WIDTH)
+
+
+def warn(out: Console, text: str) -> None:
+    """Something that a person should know."""
+    out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
 
 
 def arrow(out: Console, up: bool | None) -> str:

@@ -20,7 +20,7 @@ def show_plan(out: Console, plan: Plan, fate: str = "to make", unmeasured: int =
         what = "made again" if fate == "to make" else fate
         out.print(f"[yellow]not a whole picture, {what}:[/] {escape(path)}", soft_wrap=True)
     for name, n in {job.prompts.name: job.prompts.dropped for job in plan.jobs if job.prompts.dropped}.items():
-        out.print(f"[yellow]{name}: {n} entries whose text and seed came before are left out[/]", soft_wrap=True)
+        out.print(f"[yellow]{escape(name)}: {n} entries whose text and seed came before are left out[/]", soft_wrap=True)
     out.print(f"[bold]plan[/]  {rows}; {plan.images:,} images {fate}, {plan.there:,} there already")
     if plan.images:
         out.print(f"      {plan.predictions:,} guided predictions, {plan.evals:,} network evaluations")

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from zz.cli.terminal.console import WIDE
+from zz.cli.terminal.console import WIDE, warn
 from zz.lab.cluster import Shard
 from zz.lab.plan import Plan
 from zz.lab.slots import SlotDone
@@ -83,4 +83,4 @@ class Progress(Bar):
 
     def message(self, text: str) -> None:
         """Something that a person should know."""
-        self.out.print(f"[yellow]{escape(text)}[/]", soft_wrap=True)
+        warn(self.out, text)

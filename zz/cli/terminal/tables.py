@@ -34,15 +34,15 @@ def numbered(out: Console, table: Table, names: Sequence[str], lines: Sequence[S
         groups[-1].append(i)
     for n, group in enumerate(groups):
         shown = Table(title_justify="left", title_style="bold", show_edge=False, pad_edge=False)
-        shown.title = table.title if n == 0 else None
+        shown.title = escape(str(table.title)) if table.title and n == 0 else None
         if legend:
             shown.add_column("#", no_wrap=True, justify="right")
         else:
             shown.add_column(head, overflow="fold", min_width=min(ROOM, max(longest, 1)))
         for i in group:
-            shown.add_column(heads[i], justify=table.columns[i].justify, no_wrap=True)
+            shown.add_column(escape(heads[i]), justify=table.columns[i].justify, no_wrap=True)
         for k, (name, line) in enumerate(zip(names, lines, strict=True), 1):
-            shown.add_row(str(k) if legend else escape(name), *(line[i] for i in group))
+            shown.add_row(str(k) if legend else escape(name), *(escape(line[i]) for i in group))
         out.print(shown)
     if legend:
         for k, name in enumerate(names, 1):

@@ -1,1 +1,1 @@
-"""Attention, watched and tapped."""
+"""Recording the attention of networks, and replacing it."""

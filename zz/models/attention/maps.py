@@ -1,7 +1,7 @@
-"""Where a picture looks at its words: the text cross-attention of every prediction, recorded as it is computed.
+"""Attention maps of words: the cross-attention to the text, recorded in every evaluation.
 
-Means over heads and layers, as in DAAM (Tang et al., 2022). The network's own kernels run on the same numbers, so that
-recording changes no bit of a picture.
+Means over heads and layers, as in DAAM (Tang et al., 2022). The network's own kernels still compute the attention, so
+that recording changes no bit of a picture.
 """
 
 import re
@@ -25,34 +25,34 @@ Words = Sequence[str | int] | Mapping[str, Sequence[str | int]] | Callable[[str]
 
 
 class _Pass(NamedTuple):
-    """One call of the network, until the probe says what it was for."""
+    """One evaluation of the network, kept until the probe identifies its step."""
 
     x: Tensor
     node: Node
-    maps: list[Maps]  # one a prompt; none where the prompts had no part in it
+    maps: list[Maps]  # one a prompt; empty if the evaluation had no prompted branch
 
 
 class AttentionMaps(Pipeline):
-    """An opened model that remembers where it looked. It samples as the model in it does; its `probe` files the maps.
+    """An open model that records its attention to words. It samples as that model does; its `probe` stores the maps.
 
         maps = zz.AttentionMaps(pipeline, words=["star", "blue"])
         zz.sample(maps, "a red star and a blue circle", sampler=zz.Zigzag(5.5, 1.0), size=512, probe=maps.probe)
-        maps.mean("star", leg="zag", steps=range(5))  # (h, w): the share of each place's attention that `star` has
+        maps.mean("star", leg="zag", steps=range(5))  # (h, w): each position's attention to `star`
 
-    A word's map is the sum over its tokens, wherever the word stands in the prompt; over all tokens the maps sum to 1.
-    Only branches with the prompt count. A prediction at gamma 0 has none: at gamma2 = 0 the zag has no maps.
+    A word's map is the sum over its tokens, at all its occurrences in the prompt; over all tokens the maps sum to 1.
+    Only branches with the prompt are recorded. A prediction at gamma 0 has none: at gamma2 = 0 the zag has no maps.
 
-    words:  from the prompt, in any case; several in one text are one map; a number is a token's column (0 is the
-            beginning's). The same for all prompts, {prompt: its words}, or a function from one to the other
-    layers: only modules in whose name this regular expression is found, or whose grid has this longer side; None: all
+    words:  of the prompt, in either case; several in one string have one map; a number is a token's column (0: the
+            start token). The same for all prompts, or {prompt: its words}, or a function of the prompt
+    layers: only modules whose name contains this regular expression, or whose grid has this longer side; None: all
     steps:  only these step indices are kept; None: all
     legs:   only these legs are kept; None: all
-    size:   (h, w) of the maps; None: the latent's own
-    where:  the network's family; None: what the pipeline says
+    size:   (h, w) of the maps; None: the latent's
+    where:  where the network attends to the text; None: as the pipeline says
 
-    PrefixCache kept: 4 * h * w bytes a prompt, word and prediction, on the CPU in float32: 16 KiB for a picture of 512
-    pixels, 2.4 MB for the 149 predictions of zigzag over 50 steps. While the network runs: 32 MiB, and one layer's keys
-    and (places, text) shares of one prompt.
+    Memory kept: 4 * h * w bytes per prompt, word and prediction, on the CPU in float32: 16 KiB for a picture of 512
+    pixels, 2.4 MB for the 149 predictions of zigzag over 50 steps. During an evaluation: 32 MiB, and one layer's keys
+    and (positions, text) attention of one prompt.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class AttentionMaps(Pipeline):
         self.size = pipeline.size
         self.prompts: list[str] = []  # in the order in which they were encoded
         self._columns: list[Columns] = []  # one a prompt
-        self._cond: Any = None  # of the batch under way,
-        self._first = 0  # which begins at this prompt
+        self._cond: Any = None  # of the current batch,
+        self._first = 0  # whose first prompt has this index
         self._passes: list[_Pass] = []  # since the probe was last called
         self._kept: dict[tuple[int, int, str], list[Maps]] = {}  # (prompt, i, leg) -> rounds
 
@@ -125,7 +125,7 @@ class AttentionMaps(Pipeline):
         return self.pipeline.decode(x)
 
     def probe(self, step: Step) -> None:
-        """File what was looked at in the pass that this step was made with; whatever else was asked is forgotten."""
+        """Store the maps of the evaluation that this step used; those of other evaluations are dropped."""
         made = [p.maps for p in self._passes if p.x is step.x and p.node == step.source and p.maps]
         self._passes = []
         if (self.steps is None or step.i in self.steps) and (self.legs is None or step.leg in self.legs):
@@ -141,7 +141,7 @@ class AttentionMaps(Pipeline):
         round: int | None = None,
         prompt: int = 0,
     ) -> Tensor:
-        """A word's maps, one a prediction, (N, h, w), by step. Raises ValueError where there are none.
+        """A word's maps, one per prediction, (N, h, w), by step. Raises ValueError if there are none.
 
         leg, steps: None: all that were kept
         round:      which prediction on one leg of one step: in zigzag the zigs 0, 1, ... belong to reflections, and -1
@@ -183,18 +183,18 @@ class AttentionMaps(Pipeline):
         return list(shown), list(shown.values())
 
     def _locate(self, prompt: str) -> Columns:
-        """The text's columns of each word that is asked about in a prompt."""
+        """The text's columns of each word to record of a prompt."""
         if callable(self.words):
-            return {_key(word): self._places(prompt, word) for word in self.words(prompt)}
+            return {_key(word): self._of_word(prompt, word) for word in self.words(prompt)}
         if isinstance(self.words, Mapping) and prompt not in self.words:
             raise ValueError(f"words has no entry for the prompt {prompt!r}; it has {', '.join(self.words)}")
         words = self.words[prompt] if isinstance(self.words, Mapping) else self.words
         if isinstance(words, str) or not words:
             raise ValueError(f"words={words!r} must be a list, such as ['star'], or {{prompt: such a list}}")
-        return {_key(word): self._places(prompt, word) for word in words}
+        return {_key(word): self._of_word(prompt, word) for word in words}
 
-    def _places(self, prompt: str, word: str | int) -> list[int]:
-        """The text's columns of a word, as each tokenizer that reads so far has them; a number is itself one."""
+    def _of_word(self, prompt: str, word: str | int) -> list[int]:
+        """The text's columns of a word, from every tokenizer that reads as far as the word; a number is a column."""
         parts, _ = self.pipeline.watchable or (None, None)
         read = [(getattr(parts, name), taken) for name, taken in self.where.tokenizers.items()]
         if isinstance(word, int):
@@ -204,7 +204,7 @@ class AttentionMaps(Pipeline):
             try:
                 here = columns(tokenizer, prompt, word, taken.stop and taken.stop - taken.start)
                 found += [taken.start + c for c in here]
-            except ValueError as error:  # what lies beyond one's last token may be read by the other
+            except ValueError as error:  # a word beyond one tokenizer's last token may be read by another
                 refused = error
         if refused and not found:
             raise refused

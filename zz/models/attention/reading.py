@@ -1,6 +1,6 @@
-"""How a network's attention to text is read while it computes, and where a word's tokens stand.
+"""Reading a network's attention to text during an evaluation, and finding the tokens of a word.
 
-What a family of networks does in its own way is one `TextAttention`; the rest is the same for all.
+The differences between families of networks are in a `TextAttention`; the rest is the same for all.
 """
 
 import re
@@ -25,13 +25,13 @@ Read = Callable[[Tensor, Tensor, Tensor | None, float | None], None]  # query, k
 class TextAttention:
     """Where the networks of one family attend to the text.
 
-    network:    the network among diffusers' parts
-    modules:    a regular expression for the whole names of its modules in which the picture attends to the text
-    tokenizers: each tokenizer among diffusers' parts, and the text's columns that its tokens take
+    network:    the name of the network among diffusers' parts
+    modules:    a regular expression for the full names of its modules in which the picture attends to the text
+    tokenizers: the name of each tokenizer among diffusers' parts, and the text's columns that its tokens occupy
     text:       the text's columns among the keys
-    image:      the picture's places among the queries
+    image:      the picture's positions among the queries
 
-    Joint attention fits too: where n tokens of text stand last, text=slice(-n, None) and image=slice(None, -n).
+    Joint attention with n tokens of text at the end has text=slice(-n, None) and image=slice(None, -n).
     """
 
     network: str
@@ -41,7 +41,7 @@ class TextAttention:
     image: slice
 
 
-# Stable Diffusion 1.x, 2.x and XL. The attn2 of motion modules look from frame to frame, not at the text.
+# Stable Diffusion 1.x, 2.x and XL. The attn2 of motion modules attends from frame to frame, not to the text.
 UNET = TextAttention(
     network="unet",
     modules=r"(.*\.)?attentions\.\d+\.transformer_blocks\.\d+\.attn2",
@@ -53,14 +53,14 @@ UNET = TextAttention(
 
 @dataclass
 class Reading:
-    """The maps of one pass of a network: a mean over heads, frames and layers, float32.
+    """The maps of one evaluation of a network: a mean over heads, frames and layers, float32.
 
-    where:    the network's family
+    where:    where the network attends to the text
     words:    of each prompt
-    branch:   which of the `branches` that the batch holds one after the other is read
+    branch:   the index of the branch to read, of the `branches` that the batch consists of
     latent:   (H, W)
     size:     (h, w) of the maps
-    side:     the longer side of the layers' grids that are read; None: all
+    side:     only layers whose grid has this longer side are read; None: all
     """
 
     where: TextAttention
@@ -72,10 +72,10 @@ class Reading:
     side: int | None
     sums: list[Tensor] = field(default_factory=list)  # (words, h, w) a prompt
     layers: int = 0
-    sides: set[int] = field(default_factory=set)  # of all layers that attended
+    sides: set[int] = field(default_factory=set)  # of all layers that computed attention
 
     def __call__(self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> None:
-        """Add a layer. query, key: (batch, heads, tokens, d), batch by branch, then by prompt, then by frame."""
+        """Add a layer. query, key: (batch, heads, tokens, d); the batch is ordered by branch, prompt, frame."""
         batch, _, queries, _ = query[:, :, self.where.image].shape
         h, w = grid(queries, self.latent)
         self.sides.add(max(h, w))
@@ -100,7 +100,7 @@ class Reading:
                 self.sums[b] += resized
 
     def maps(self) -> list[Maps]:
-        """One a prompt, on the CPU. Raises ValueError where no layer was read."""
+        """One per prompt, on the CPU. Raises ValueError if no layer was read."""
         if not self.sides:
             raise ValueError("no attention was seen; give the network diffusers' default attention processors")
         if not self.layers:
@@ -110,12 +110,12 @@ class Reading:
 
 
 def shares(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None, where: TextAttention = UNET) -> Tensor:
-    """Which share of each place's attention each token of text has: (places, text), a mean over heads, float32.
+    """The proportion of each position's attention on each token of text: (positions, text), mean over heads, float32.
 
     query, key: (heads, queries or keys, d)
-    mask:       (heads, queries, keys), True where a key is seen, or what is added to the scores
+    mask:       (heads, queries, keys), True for keys that are attended to, or numbers added to the scores
 
-    Softmax over all keys; at most SCORES scores are held at once.
+    The softmax is over all keys; at most SCORES scores are in memory at once.
     """
     query = query[:, where.image]
     keys = key.float().mT * (query.shape[-1] ** -0.5 if scale is None else scale)
@@ -131,19 +131,19 @@ def shares(query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None,
     return torch.cat(out)
 
 
-def grid(places: int, latent: tuple[int, int]) -> tuple[int, int]:
-    """(h, w) of so many places over a latent (H, W) that is halved, odd sides rounded up, as often as needed."""
+def grid(positions: int, latent: tuple[int, int]) -> tuple[int, int]:
+    """The grid (h, w) with this number of positions, from a latent (H, W) by repeated halving (rounded up)."""
     h, w = latent
-    while h * w > places > 0:
+    while h * w > positions > 0:
         h, w = -(-h // 2), -(-w // 2)
-    if h * w != places:
-        raise ValueError(f"{places} places are no halving of a latent of {latent[0]}x{latent[1]}")
+    if h * w != positions:
+        raise ValueError(f"{positions} places are no halving of a latent of {latent[0]}x{latent[1]}")
     return h, w
 
 
 @contextmanager
 def watched(modules: Iterable[Module], read: Read) -> Iterator[None]:
-    """Call `read` beside every attention that one of the modules computes; the computation itself is left alone."""
+    """Call `read` with every attention that one of the modules computes, without changing the computation."""
 
     def beside(module: Module, call: Call) -> Tensor:
         out = call.out()
@@ -170,19 +170,19 @@ class Call(NamedTuple):
     enable_gqa: bool = False
 
     def out(self) -> Tensor:
-        """What it would have returned."""
+        """Its return value."""
         return scaled_dot_product_attention(**self._asdict())
 
 
 @contextmanager
 def instead(modules: Iterable[Module], attend: Callable[[Module, Call], Tensor]) -> Iterator[None]:
-    """Let `attend` answer every attention that one of the modules computes."""
+    """Replace the result of every attention that one of the modules computes by that of `attend`."""
     inside: list[Module] = []
 
     def enter(module: Module, _: Any) -> None:
         inside.append(module)
 
-    def leave(module: Module, _: Any, __: Any) -> None:  # what a hook returns would take the output's place
+    def leave(module: Module, _: Any, __: Any) -> None:  # no expression: its value would replace the output
         inside.pop()
 
     with ExitStack() as stack:
@@ -194,23 +194,23 @@ def instead(modules: Iterable[Module], attend: Callable[[Module, Call], Tensor])
 
 
 class _Instead(TorchFunctionMode):
-    """Answers each call of scaled_dot_product_attention made inside one of the watched modules."""
+    """Replaces the calls of scaled_dot_product_attention inside the modules."""
 
     def __init__(self, inside: list[Module], attend: Callable[[Module, Call], Tensor]) -> None:
         super().__init__()
         self.inside, self.attend = inside, attend
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is scaled_dot_product_attention and self.inside:  # a mode does not see what is done in here
+        if func is scaled_dot_product_attention and self.inside:  # the mode is off in here
             return self.attend(self.inside[-1], Call(*args, **(kwargs or {})))
         return func(*args, **(kwargs or {}))
 
 
 def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = None) -> list[int]:
-    """Where a word's tokens stand, wherever it stands in the prompt. Raises ValueError where it does not.
+    """The columns of a word's tokens, of all its occurrences in the prompt. Raises ValueError if it has none.
 
-    tokenizer: a fast one of transformers: it knows where in the text a token comes from
-    length:    how many tokens of a text are read; None: as many as the tokenizer says
+    tokenizer: a fast one of transformers, which has the offsets of its tokens in the text
+    length:    how many tokens of a text are read; None: the tokenizer's model_max_length
     """
     length = tokenizer.model_max_length if length is None else length
     if isinstance(word, int):

@@ -1,4 +1,4 @@
-"""Conditions with a tap, under a U-Net of diffusers: each attention is shown to those that it is computed for."""
+"""Conditions with a tap, in a U-Net of diffusers: a tap reads its own condition's attentions and may replace them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from zz.diffusion.guidance.attention.tap import Attention, Tapped
 from zz.diffusion.guidance.base import ScaledCond
 from zz.models.attention.reading import Call, grid, instead
 
-# Not those of motion modules, which look from frame to frame.
+# Not those of motion modules, which attend from frame to frame.
 NAME = re.compile(r"(down|mid|up)_blocks?\.(?:\d+\.)?attentions\.\d+\.transformer_blocks\.\d+\.attn[12]")
 
 
@@ -22,15 +22,15 @@ def untapped(cond: Any) -> Any:
 
 
 def plain(cond: Any) -> Any:
-    """The condition itself, without its tap and whatever is told with it."""
+    """The condition itself, without its tap or guidance scale."""
     return cond.cond if isinstance(cond, Tapped | ScaledCond) else cond
 
 
 @contextmanager
 def tapped(unet: Module, conds: Sequence[Any], latent: tuple[int, int]) -> Iterator[None]:
-    """Let the taps of conditions see a pass whose batch is by condition, then by prompt, then by frame.
+    """Apply the taps of conditions to an evaluation whose batch is ordered by condition, prompt, frame.
 
-    Rows without a tap are computed as ever, by the network's own kernels. Nothing of the network is replaced.
+    The network's own kernels compute all rows; only those of conditions with a tap may be replaced afterwards.
     """
     wanted = [(branch, cond) for branch, cond in enumerate(conds) if isinstance(cond, Tapped)]
     if not wanted:

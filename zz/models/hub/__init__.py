@@ -1,1 +1,1 @@
-"""Where the files of weights are, of models and of scorers alike."""
+"""Finding, downloading and checking files of weights, for models and for scorers."""

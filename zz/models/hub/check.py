@@ -1,4 +1,4 @@
-"""One thing that a run needs, looked at: a line of what `zz.doctor` says."""
+"""The result of checking one requirement of a run: a line of the output of `zz.doctor`."""
 
 import os
 import shutil
@@ -9,11 +9,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a run needs.
+    """One requirement of a run.
 
-    name:   what it is, in a word
-    state:  ok, missing (or too little, or another than is expected), or unknown
-    found:  what is there
+    name:   in one word
+    state:  ok, missing (also: too little, or not as expected), or unknown
+    found:  what there is
     remedy: what to do; "" if nothing
     """
 
@@ -24,7 +24,7 @@ class Check:
 
     @classmethod
     def disk(cls, name: str, path: Path, need_gb: float, remedy: str) -> "Check":
-        """Whether `need_gb` GB can be written where `path` lies, or would lie. Makes no folder."""
+        """Whether `need_gb` GB can be written at `path`, which need not exist yet. Creates nothing."""
         above = next(p for p in (path.absolute(), *path.absolute().parents) if os.access(p, os.F_OK))
         if need_gb and not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
             return cls(name, "missing", f"{path} cannot be written", remedy)

@@ -1,4 +1,4 @@
-"""Weights as files: where those that travel with the package lie, and what is in a folder, whatever its path."""
+"""Files of weights: those inside the package, and digests of contents that do not depend on the path."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-NOTES = {"_name_or_path", "_diffusers_version", "transformers_version", "_commit_hash"}  # in configs
+NOTES = {"_name_or_path", "_diffusers_version", "transformers_version", "_commit_hash"}  # in configs; no settings
 EMBEDDED = Path(__file__).resolve().parents[2] / "weights"
 
 
 def resolve(pretrained: str | Path) -> str:
-    """A folder or hub id as it was given; for `zz:NAME`, the folder of the package's own weights of that name."""
+    """The folder of the package's own weights for `zz:NAME`; any other folder or hub id unchanged."""
     scheme, _, name = str(pretrained).partition(":")
     if scheme != "zz":
         return str(pretrained)
@@ -24,14 +24,14 @@ def resolve(pretrained: str | Path) -> str:
     return str(EMBEDDED / name)
 
 
-# what diffusers and transformers load: model.safetensors, model.fp16.safetensors, model.fp16-00001-of-00002.bin, ...
+# names that diffusers and transformers load: model.safetensors, model.fp16.safetensors, model-00001-of-00002.bin, ...
 WEIGHTS = re.compile(
     r"(diffusion_pytorch_|pytorch_)?model(\.(?P<variant>\w+))?(-\d+-of-(?P<shards>\d+))?\.(?P<kind>safetensors|bin)"
 )
 
 
 def weights(names: Iterable[str], variant: str | None = None) -> list[str]:
-    """Of a folder's file names, the weights that are loaded: the variant before the plain, safetensors before bin."""
+    """Of a folder's file names, the weights that are loaded: the variant if there is one, safetensors before bin."""
     found = [match for name in sorted(names) if (match := WEIGHTS.fullmatch(name))]
     for wanted in dict.fromkeys((variant, None)):
         for kind in ("safetensors", "bin"):
@@ -48,9 +48,9 @@ def settings(names: Iterable[str]) -> list[str]:
 def digest(
     folder: Path, parts: Sequence[str], elsewhere: Mapping[str, Path] | None = None, variant: str | None = None
 ) -> str:
-    """16 hex digits of what is in a pipeline's parts. A weights file is read once, then known by path, size, mtime.
+    """16 hex digits of the contents of a pipeline's parts. A large file is read once for each path, size and mtime.
 
-    elsewhere: the folders of parts that do not lie in `folder`
+    elsewhere: the folders of parts that are not in `folder`
     """
     found = []
     for part in parts:
@@ -61,12 +61,12 @@ def digest(
 
 
 def file_digest(path: Path) -> str:
-    """16 hex digits of what is in one file, read as seldom as by `digest`."""
+    """16 hex digits of the contents of one file, cached as by `digest`."""
     return _digest(path)[:16]
 
 
 def _settings_digest(text: bytes) -> str:
-    """Of a JSON file, but for what those who saved it noted of themselves, which moves no number."""
+    """The digest of a JSON file without the keys in NOTES, which record who saved it and affect no number."""
     try:
         said = json.loads(text)
     except ValueError:
@@ -86,7 +86,7 @@ def _digest(path: Path) -> str:
     with path.open("rb") as file:
         as_is = path.suffix != ".json"
         sha = hashlib.file_digest(file, "sha256").hexdigest() if as_is else _settings_digest(file.read())
-    if stat.st_size > 1 << 20:  # what is small is read again sooner than looked up
+    if stat.st_size > 1 << 20:  # a small file is read faster than looked up
         try:
             cache.mkdir(parents=True, exist_ok=True)
             beside = known.with_suffix(f".{os.getpid()}")
@@ -98,13 +98,13 @@ def _digest(path: Path) -> str:
 
 
 def tensors(path: Path) -> list[str]:
-    """The names of what a safetensors file holds. Raises SafetensorError on one that is cut or is none."""
+    """The names of the tensors in a safetensors file. Raises SafetensorError if it is truncated or of another kind."""
     with safe_open(path, framework="numpy") as file:
         return list(file.keys())
 
 
 def whole(path: Path) -> bool:
-    """Whether a safetensors file can be opened, which a cut one cannot; a file of another kind is taken as it is."""
+    """Whether a safetensors file can be opened, which fails if it is truncated. True for files of other kinds."""
     if path.suffix != ".safetensors":
         return True
     try:

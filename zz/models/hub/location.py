@@ -1,6 +1,6 @@
-"""Where a model's files are: a folder as it stands, or what the Hugging Face hub holds, brought here once.
+"""The location of a model's files: a local folder, or a repository of the Hugging Face hub, downloaded once.
 
-huggingface_hub's own settings (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN) hold here as they do elsewhere.
+The settings of huggingface_hub apply (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_TOKEN).
 """
 
 import json
@@ -29,9 +29,10 @@ from zz.models.hub.files import WEIGHTS, settings, weights
 class Location:
     """A folder that holds a model or a part of one.
 
-    field:  the field that names it, and `name` what that says
-    inside: where in `root` its own file lies: "" or a subfolder
-    repo:   the hub's repository that it is a snapshot of, at `commit`; None for a folder that was given
+    field:  the config field that names it; `name` is that field's value
+    root:   the folder
+    inside: the subfolder of `root` that holds its marker file; "": `root` itself
+    repo:   the hub repository that `root` is a snapshot of, at `commit`; None for a local folder
     """
 
     field: str
@@ -42,20 +43,20 @@ class Location:
     commit: str | None = None
 
     def read(self, path: str) -> Mapping[str, Any]:
-        """A JSON file of it, brought here if need be."""
+        """One of its JSON files, downloaded if necessary."""
         try:
             found = Path(_fetched(self.repo, self.commit, path)) if self.repo else self.root / path
             return json.loads(found.read_text(encoding="utf-8"))
-        except Exception as error:  # whatever the hub's transport raises
+        except Exception as error:  # any that the transport raises
             raise ValueError(refusal(self.field, self.name, error, path)) from error
 
     def bring(self, inside: str, variant: str | None = None) -> Path:
-        """The folder of one part, whole: its settings, and its weights in the variant if they have it."""
+        """The folder of one part, complete: its settings, and its weights (of the variant, if there are any)."""
         folder, why = self.root / inside, None
         if self.repo and self.commit:
             try:
                 _bring(self.repo, self.commit, inside, variant)
-            except Exception as error:  # without a network, what is here will do if it is whole
+            except Exception as error:  # without a network, a complete local copy will do
                 why = error
         lack = lacking(folder, variant)
         if lack and why:
@@ -70,9 +71,10 @@ class Location:
 def find(
     field: str, name: str, markers: Sequence[str], revision: str | None = None, mirrors: Sequence[str] = ()
 ) -> Location:
-    """The place called `name`: a folder, or a hub id (ID or ID@REVISION) that one of the marker files is brought from.
+    """The location of `name`: a folder, or a hub id (ID or ID@REVISION), that has one of the marker files.
 
-    mirrors: hub ids that are tried in order where `name` is not on the hub, or not to be had without a network.
+    mirrors: hub ids that are tried in order if `name` is not on the hub, or not in the cache while offline
+
     Raises ValueError with the field, the name and the remedy.
     """
     if (root := Path(name)).is_dir():
@@ -86,11 +88,11 @@ def find(
 
 
 def is_id(name: str) -> bool:
-    """Whether it is taken for a hub id: it looks like maker/model, and no folder is called so."""
+    """Whether a name is treated as a hub id: it has the form OWNER/MODEL, and there is no such folder."""
     return name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not Path(name).is_dir()
 
 
-@cache  # one look at the hub a process, so that all of a run sees one commit
+@cache  # one request a process, so that a whole run uses the same commit
 def _on_hub(
     field: str, name: str, markers: tuple[str, ...], revision: str | None, mirrors: tuple[str, ...]
 ) -> Location:
@@ -98,7 +100,7 @@ def _on_hub(
     for source in (name, *mirrors):
         repo, _, pinned = source.partition("@")
         if revision and source != name and not pinned:
-            continue  # a revision was asked for, and this mirror does not say which of its own it is
+            continue  # a revision of `name` does not identify one of a mirror
         asked = pinned or (revision if source == name else None)
         try:
             marker, path = _marker(repo, asked, markers)
@@ -106,7 +108,7 @@ def _on_hub(
             raise ValueError(refusal(field, source, error)) from error
         except (RepositoryNotFoundError, DisabledRepoError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
             first = first or error
-        except Exception as error:  # whatever the hub's transport raises
+        except Exception as error:  # any that the transport raises
             raise ValueError(refusal(field, source, error, markers[0], asked)) from error
         else:
             root = path.parents[marker.count("/")]
@@ -116,7 +118,7 @@ def _on_hub(
 
 
 def lacking(folder: Path, variant: str | None = None) -> str:
-    """What a part's folder lacks, in words; "" if nothing."""
+    """What is missing from a part's folder, in words; "" if nothing."""
     names = [path.name for path in folder.glob("*") if path.is_file()]
     if not settings(names):
         return "no configuration"

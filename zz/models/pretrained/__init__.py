@@ -1,1 +1,1 @@
-"""What models that diffusers loads have in common."""
+"""What all models that diffusers loads have in common."""

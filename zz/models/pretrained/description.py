@@ -1,6 +1,6 @@
-"""A description of a model that diffusers can load: where its parts come from, what it must be, what it needs.
+"""Descriptions of models that diffusers loads: the locations of their parts, and checks of their configurations.
 
-diffusers is imported when a model is opened, not before.
+diffusers is imported only when a model is opened.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ from zz.models.pretrained.quiet import quiet
 
 @dataclass(frozen=True)
 class Savings:
-    """PrefixCache for time. Only tiling moves numbers, and is part of a result's identity.
+    """Options that need less memory and more time. Only tiling changes numbers, and is part of the identity.
 
     slicing: decode one picture at a time
     tiling:  decode in overlapping tiles
-    offload: parts wait on the CPU and visit the GPU one by one; needs accelerate
+    offload: parts stay on the CPU and are moved to the GPU one at a time; needs accelerate
     release: text encoders leave the GPU while nothing is encoded
     """
 
@@ -42,27 +42,27 @@ class Savings:
 
 @dataclass(frozen=True)
 class Pretrained(Model):
-    """Any folder or hub repository that diffusers calls by the name `kind`.
+    """Any folder or hub repository for diffusers' pipeline class `kind`.
 
-    pretrained: a folder, a hub id, or zz:NAME for one that comes with zz
-    revision:   the hub's branch, tag or commit; None is its main branch, whatever that is on the day
-    mirrors:    hub ids (ID or ID@REVISION), tried in order where `pretrained` is not to be had
-    variant:    of the weights, such as fp16; parts that have none of it are loaded plain
-    vae:        a folder or hub id (ID or ID@REVISION) whose autoencoder stands in for its own
-    lora:       a folder, a .safetensors file in one, or a hub id (ID or ID@REVISION, with /FILE.safetensors if need be)
-                of a LoRA that is added to its weights, and to those of its text encoders; needs peft
-    lora_scale: how much of it: 1 as its makers have it, negative takes it away, 0 is none
-    prediction_type: what its scheduler must say, epsilon, v_prediction or flow_prediction; None: whatever it says
+    pretrained: a folder, a hub id, or zz:NAME for one that is included in zz
+    revision:   the hub's branch, tag or commit; None: the main branch
+    mirrors:    hub ids (ID or ID@REVISION), tried in order where `pretrained` is not available
+    variant:    of the weights, such as fp16; parts without it are loaded in full precision
+    vae:        a folder or hub id (ID or ID@REVISION) whose autoencoder replaces the model's own
+    lora:       a folder, a .safetensors file in one, or a hub id (ID or ID@REVISION, with /FILE.safetensors if it has
+                several) of a LoRA that is added to the weights of the network and the text encoders; needs peft
+    lora_scale: factor of the LoRA's weights: 1 as trained, 0 none, negative: subtracted
+    prediction_type: what the scheduler's configuration must say: epsilon, v_prediction or flow_prediction; None: any
     gamma1, steps, size, batch_size: recommended
     """
 
     kind: ClassVar[str]
-    parts: ClassVar[tuple[str, ...]]  # whatever else a folder holds moves no number
-    without: ClassVar[Mapping[str, Any]]  # what diffusers is told to leave out
-    pipeline: ClassVar[type[LatentPipeline]]  # what it is once open
-    becomes: ClassVar[str | None] = None  # the pipeline that it is opened as; None: `kind`
+    parts: ClassVar[tuple[str, ...]]  # that are loaded; other files of a folder are not read
+    without: ClassVar[Mapping[str, Any]]  # arguments of from_pretrained that leave parts out
+    pipeline: ClassVar[type[LatentPipeline]]  # the class of the open model
+    becomes: ClassVar[str | None] = None  # the diffusers class that it is opened as; None: `kind`
     takes_lora: ClassVar[bool] = True  # whether diffusers can load one
-    classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # diffusers', of parts that a field can name
+    classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # of parts that a field can replace
 
     pretrained: str
     revision: str | None = None
@@ -95,7 +95,7 @@ class Pretrained(Model):
 
     @property
     def fused_lora(self) -> str | None:
-        """The LoRA that moves its weights."""
+        """The LoRA, unless its scale is 0."""
         return self.lora if self.lora_scale else None
 
     @property
@@ -106,7 +106,7 @@ class Pretrained(Model):
         return self if self.fused_lora else replace(self, lora=None, lora_scale=1.0)
 
     def identity(self) -> Mapping[str, Any]:
-        """It is known by what is in its files, so that moving them, or taking them from a mirror, orphans nothing."""
+        """Digests of file contents, so that files can be moved, or come from a mirror, without a change of identity."""
         folders = self._folders()
         found: dict[str, Any] = {
             "pipeline": self.kind,
@@ -117,19 +117,17 @@ class Pretrained(Model):
         return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
 
     def source(self) -> Mapping[str, Any]:
-        places = {part: self.location(part)[0] for part in self.classes if getattr(self, part)}
         home = self.home()
+        found = {"pretrained": home.repo or home.name, "commit": home.commit}
+        for part in self.classes:
+            if getattr(self, part):
+                at, _ = self.location(part)
+                found[part] = f"{at.repo}@{at.commit}" if at.repo else at.name
         if self.fused_lora:
-            place, path = lora.find(self.fused_lora)
-            file = path.relative_to(place.root).as_posix()
-            added = {"lora": f"{place.repo}@{place.commit}/{file}" if place.repo else str(path)}
-        else:
-            added = {}
-        return (
-            {"pretrained": home.repo or home.name, "commit": home.commit}
-            | {part: f"{place.repo}@{place.commit}" if place.repo else place.name for part, place in places.items()}
-            | added
-        )
+            at, path = lora.find(self.fused_lora)
+            file = path.relative_to(at.root).as_posix()
+            found["lora"] = f"{at.repo}@{at.commit}/{file}" if at.repo else str(path)
+        return found
 
     def noise_levels(self) -> tuple[Levels, Schedule]:
         return self.pipeline.noise_levels(
@@ -214,7 +212,7 @@ class Pretrained(Model):
             )
             whole = getattr(diffusers, self.becomes or self.kind)
             return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.left_out, **loaded)
-        except Exception as error:  # whatever the loaders of its parts raise
+        except Exception as error:  # any that the loaders of its parts raise
             said = str(error).split("\n")[0]
             raise ValueError(
                 f"{at} cannot be loaded: {said}; if a copy was cut short, delete it and run again"
@@ -222,42 +220,43 @@ class Pretrained(Model):
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """Those of its parts that are loaded."""
+        """The parts that are loaded."""
         return self.parts
 
     @property
     def left_out(self) -> Mapping[str, Any]:
-        """What diffusers is told to leave out."""
+        """Arguments of from_pretrained that leave parts out."""
         return self.without
 
     def home(self) -> Location:
+        """The location of `pretrained`."""
         return find("model.pretrained", self.pretrained, ("model_index.json",), self.revision, self.mirrors)
 
     def location(self, part: str) -> tuple[Location, str]:
-        """The place that a part comes from, and its folder in it."""
+        """The location of a part, and the subfolder that holds it."""
         given = getattr(self, part) if part in self.classes else None
         if given is None:
             return self.home(), part
-        place = find(f"model.{part}", given, (f"{part}/config.json", "config.json"))
-        return place, place.inside
+        found = find(f"model.{part}", given, (f"{part}/config.json", "config.json"))
+        return found, found.inside
 
     def config_of(self, part: str) -> Mapping[str, Any]:
         """A part's configuration, without its weights."""
-        place, inside = self.location(part)
-        return place.read(f"{inside}/{'scheduler_config' if part == 'scheduler' else 'config'}.json".lstrip("/"))
+        location, inside = self.location(part)
+        return location.read(f"{inside}/{'scheduler_config' if part == 'scheduler' else 'config'}.json".lstrip("/"))
 
     def _folders(self) -> dict[str, Path]:
-        """Where each part lies, brought from the hub if it is not here yet."""
+        """The folder of each part, downloaded from the hub if necessary."""
         found = {}
         for part in self.kept:
-            place, inside = self.location(part)
-            found[part] = place.bring(inside, self.variant)
+            location, inside = self.location(part)
+            found[part] = location.bring(inside, self.variant)
         if self.variant and not self.held_variant(found.values()):
             raise ValueError(f"model.variant={self.variant} is not among the weights of {self.pretrained}; choose null")
         return found
 
     def held_variant(self, folders: Iterable[Path]) -> str | None:
-        """The variant, if any of the folders has weights of it."""
+        """The variant, if any of the folders has weights of it; otherwise None."""
         names = (name for folder in folders for name in weights((p.name for p in folder.glob("*")), self.variant))
         return (
             self.variant if any((m := WEIGHTS.fullmatch(n)) and m["variant"] == self.variant for n in names) else None
@@ -265,7 +264,7 @@ class Pretrained(Model):
 
 
 def two_sides(name: str, value: Any) -> tuple[int, int]:
-    """A field's (height, width). Raises ValueError on anything else."""
+    """A field's value as a pair of pixels. Raises ValueError on anything else."""
     both = tuple(value) if isinstance(value, list | tuple) else ()
     if len(both) != 2 or not all(type(n) is int and n >= 0 for n in both):
         raise ValueError(f"model.{name}={value} must be two whole numbers of pixels, as in [0,0]")

@@ -1,6 +1,6 @@
 """LoRA (Hu et al., 2021, arXiv:2106.09685): W + scale * (alpha / r) * B A in place of W, in any network of a model.
 
-It is added once, when a model is opened, so that what is open is a plain network, as fast as without it.
+It is added to the weights once, when a model is opened, so that evaluations are as fast as without it.
 """
 
 from importlib.util import find_spec
@@ -15,29 +15,30 @@ from zz.models.hub.files import tensors
 from zz.models.hub.location import Location, is_id
 
 KIND = ".safetensors"
-FILE = f"pytorch_lora_weights{KIND}"  # as diffusers calls one
+FILE = f"pytorch_lora_weights{KIND}"  # the name that diffusers saves one under
 
 
 def find(name: str) -> tuple[Location, Path]:
-    """Where a LoRA comes from, and its file, brought from the hub if it is not here yet.
+    """The location of a LoRA, and its file, downloaded from the hub if necessary.
 
-    name: a folder, a .safetensors file, or a hub id (ID or ID@REVISION), with /FILE.safetensors where it is called so
+    name: a folder, a .safetensors file, or a hub id (ID or ID@REVISION), with /FILE.safetensors unless that is FILE
+
     Raises ValueError with the field, the name and the remedy.
     """
     home, file = _split(name)
     try:
-        place = hub.find("model.lora", home, (file,))
+        location = hub.find("model.lora", home, (file,))
     except ValueError as error:
         why = error.__cause__
         absent = isinstance(why, EntryNotFoundError) and not isinstance(why, LocalEntryNotFoundError)
         if file == FILE and (absent or Path(home).is_dir()):
             raise ValueError(f"{error}; name the file that it has, as in model.lora={home}/NAME{KIND}") from error
         raise
-    return place, place.root / file
+    return location, location.root / file
 
 
 def here(name: str) -> Path | None:
-    """Its file, if it is here; None if the hub is to be asked. Brings nothing; raises ValueError as `find`."""
+    """Its file; None if it must be downloaded. Downloads nothing; raises ValueError as `find`."""
     home, file = _split(name)
     if not is_id(home):
         return find(name)[1]
@@ -47,14 +48,14 @@ def here(name: str) -> Path | None:
 
 
 def check(name: str) -> None:
-    """Raise ValueError where it cannot be loaded, as far as that is known without a download."""
+    """Raise ValueError if it cannot be loaded, as far as that can be seen without a download."""
     if find_spec("peft") is None:
         raise ValueError(f"model.lora={name} needs peft, which is not installed: pip install peft")
     here(name)
 
 
 def command(name: str) -> str:
-    """What brings its file from the hub, as a line for a shell."""
+    """The shell command that downloads its file."""
     home, file = _split(name)
     repo, _, revision = home.partition("@")
     return f"hf download {repo} {file}" + (f" --revision {revision}" if revision else "")
@@ -63,19 +64,19 @@ def command(name: str) -> str:
 def fuse(parts: Any, name: str, scale: float) -> None:
     """Add it to the network and the text encoders of a loaded diffusers pipeline.
 
-    Raises ValueError where as much as one tensor of it has no place there, which diffusers would only remark upon.
+    Raises ValueError if even one of its tensors fits none of them, about which diffusers would only warn.
     """
     path = find(name)[1]
     try:
-        lost = sum("dora_scale" in key for key in tensors(path))
-        said = parts.lora_state_dict(str(path), use_safetensors=True)
-        asked = lost + len(said[0] if isinstance(said, tuple) else said)
+        lost = sum("dora_scale" in key for key in tensors(path))  # which diffusers drops
+        read = parts.lora_state_dict(str(path), use_safetensors=True)
+        given = lost + len(read[0] if isinstance(read, tuple) else read)
         parts.load_lora_weights(str(path), adapter_name="zz", use_safetensors=True)
         loaded = [part for name in parts._lora_loadable_modules if (part := getattr(parts, name)) is not None]
         taken = sum(".zz" in key for part in loaded for key in part.state_dict())
-        if taken != asked:
-            raise ValueError(f"{taken} of its {asked} tensors have a place there")
-    except Exception as error:  # whatever the loaders of safetensors, diffusers, transformers and peft raise
+        if taken != given:
+            raise ValueError(f"{taken} of its {given} tensors have a place there")
+    except Exception as error:  # any that the loaders of safetensors, diffusers, transformers and peft raise
         line = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(
             f"model.lora={name} does not fit the {type(parts).__name__}: {line}; give one that was made for it, "

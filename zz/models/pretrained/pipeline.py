@@ -1,6 +1,6 @@
-"""What models that diffusers loads have in common once open: a network over the latents of an autoencoder.
+"""The open form of models that diffusers loads: a network on the latents of an autoencoder.
 
-Text encoding and decoding are the diffusers pipeline's own methods; the loop over steps is ours.
+Text encoding and decoding are the diffusers pipeline's own methods; the loop over steps is zz's.
 """
 
 from abc import abstractmethod
@@ -21,31 +21,33 @@ from zz.models.base import Pipeline
 from zz.models.pretrained.scheduler import from_config
 
 FLOW = "flow_prediction"
-READ = {"epsilon": from_eps, "v_prediction": from_v, FLOW: from_velocity}  # by the scheduler's prediction_type
+READ = {"epsilon": from_eps, "v_prediction": from_v, FLOW: from_velocity}  # by prediction type
 
 
 class Text(NamedTuple):
-    """A condition: the tokens of all text encoders, and a summary."""
+    """A condition: the tokens of all text encoders, and a pooled vector."""
 
     tokens: Tensor  # (B, tokens, width)
     pooled: Tensor  # (B, width 2)
 
 
 class LatentPipeline(Pipeline):
-    """diffusers' parts under our loop. Latents are float32; the network computes in its own precision.
+    """The parts of a diffusers pipeline as a zz pipeline. Latents are float32; the network computes in its own dtype.
 
-    parts:   the loaded diffusers pipeline. Its scheduler lends its levels and spacing; the solver is ours.
-    size:    drawn where none is asked for; by default what its network was configured for
-    release: whether text encoders wait on the CPU while nothing is encoded
+    A concrete subclass is named after the diffusers class that it opens, by which `borrowed.adapted` finds it.
+
+    parts:   the loaded diffusers pipeline. Only the levels and spacing of its scheduler are used; the solver is zz's.
+    size:    the default; None: the size that its network was configured for
+    release: whether text encoders stay on the CPU while nothing is encoded
     """
 
-    network: ClassVar[str]  # which of the parts denoises,
-    noun: ClassVar[str]  # and what that is called
-    predicts: ClassVar[tuple[str, ...]]  # what it may predict, of READ
-    widths: ClassVar[tuple[str, ...]]  # what its configuration calls the widths of its text
+    network: ClassVar[str]  # the name of the denoising part
+    noun: ClassVar[str]  # for that part in messages
+    predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
+    widths: ClassVar[tuple[str, ...]]  # keys of the network's configuration that are widths of encoded text
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
-        self.parts, self.device, self._release = parts, parts._execution_device, release  # where offloaded parts go
+        self.parts, self.device, self._release = parts, parts._execution_device, release  # also right if offloaded
         config, vae, who = self.net.config, parts.vae.config, f"the {type(parts).__name__}"
         scheduler = dict(parts.scheduler.config) | {"_class_name": type(parts.scheduler).__name__}
         self._read = READ[self.check_scheduler(scheduler, who)]
@@ -63,7 +65,7 @@ class LatentPipeline(Pipeline):
     @property
     @abstractmethod
     def attends(self) -> TextAttention:
-        """Where its network attends to the text."""
+        """The modules and positions in which its network attends to the text."""
 
     @property
     def watchable(self) -> tuple[Any, Any] | None:
@@ -76,24 +78,24 @@ class LatentPipeline(Pipeline):
 
     @classmethod
     def channels(cls, network: Mapping[str, Any]) -> int:
-        """Of the latents that a network of this configuration reads."""
+        """The number of latent channels that a network of this configuration reads."""
         return network.get("in_channels", 4)
 
     @classmethod
     @abstractmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
-        """Of how many pixels a picture's sides must be multiples."""
+        """The number of pixels that a picture's sides must be multiples of."""
 
     @classmethod
     def noise_levels(
         cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
     ) -> tuple[Levels, Schedule]:
-        """The noise levels and nodes that the configurations speak of."""
+        """The noise levels and the schedule of these configurations."""
         return from_config(scheduler, cls.multiple(network, vae))
 
     @classmethod
     def check_size(cls, size: tuple[int, int], network: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
-        """Raise ValueError on a picture that the autoencoder and the network cannot divide as they must."""
+        """Raise ValueError on a size that the autoencoder and the network cannot divide evenly."""
         multiple = cls.multiple(network, vae)
         if any(side < multiple or side % multiple for side in size):
             height, width = (max(multiple, side // multiple * multiple) for side in size)
@@ -101,7 +103,10 @@ class LatentPipeline(Pipeline):
 
     @classmethod
     def check_scheduler(cls, config: Mapping[str, Any], who: str) -> str:
-        """What a network predicts by its scheduler's config. Raises ValueError on one that is not of its kind."""
+        """The prediction type of a scheduler's config. Raises ValueError if this class does not support it.
+
+        who: the scheduler's owner, for the message
+        """
         name, said = str(config.get("_class_name")), prediction_type(config)
         if FLOW in cls.predicts and said != FLOW:
             raise ValueError(
@@ -134,14 +139,14 @@ class LatentPipeline(Pipeline):
         batch = torch.cat([x] * len(conds)).to(self.net.dtype)
         time = torch.tensor(node.time, dtype=torch.float32, device=x.device)
         with tapped(self.net, conds, (x.shape[-2], x.shape[-1])):
-            said = self._said(batch, time, [untapped(cond) for cond in conds]).to(x.dtype)
-        return tuple(self._read(x, node, one) for one in said.chunk(len(conds)))
+            output = self._output(batch, time, [untapped(cond) for cond in conds]).to(x.dtype)
+        return tuple(self._read(x, node, one) for one in output.chunk(len(conds)))
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
         with self._vae() as vae:
             pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
-        self.parts.maybe_free_model_hooks()  # offloaded parts go back to wait
+        self.parts.maybe_free_model_hooks()  # offloaded parts go back to the CPU
         shown = (pictures.float() / 2 + 0.5).clamp(0, 1)
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
 
@@ -155,15 +160,15 @@ class LatentPipeline(Pipeline):
 
     @abstractmethod
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
-        """Conditions of the prompts and of the negative prompts."""
+        """The conditions of the prompts and of the negative prompts."""
 
     @abstractmethod
-    def _said(self, batch: Tensor, time: Tensor, conds: Sequence[Any]) -> Tensor:
-        """What the network says of batch (len(conds) * B, C, h, w), in its own dtype."""
+    def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Any]) -> Tensor:
+        """The network's output for a batch (len(conds) * B, C, h, w), in its own dtype."""
 
     @contextmanager
     def _vae(self) -> Iterator[Any]:
-        """The autoencoder, for as long as the `with` lasts in the type that it must compute in."""
+        """The autoencoder, in the dtype that it must compute in for as long as the `with` lasts."""
         vae = self.parts.vae
         own, needed = vae.dtype, self._vae_dtype()
         if needed != own:
@@ -175,27 +180,27 @@ class LatentPipeline(Pipeline):
                 vae.to(own)
 
     def _vae_dtype(self) -> torch.dtype:
-        """The type that the autoencoder computes in."""
+        """The dtype that the autoencoder must compute in."""
         return self.parts.vae.dtype
 
     def _unscaled(self, x: Tensor) -> Tensor:
-        """Latents as the autoencoder knows them."""
+        """Latents in the autoencoder's scale, from the network's."""
         vae = self.parts.vae.config
         return x / vae.scaling_factor + (vae.get("shift_factor") or 0)
 
     def _scaled(self, x: Tensor) -> Tensor:
-        """Latents as the network knows them."""
+        """Latents in the network's scale, from the autoencoder's."""
         vae = self.parts.vae.config
         return (x - (vae.get("shift_factor") or 0)) * vae.scaling_factor
 
 
 def factor(vae: Mapping[str, Any]) -> int:
-    """How many pixels a side an autoencoder of this configuration makes one latent of."""
+    """Pixels a side of one latent, for an autoencoder of this configuration."""
     return 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 def prediction_type(scheduler: Mapping[str, Any]) -> str:
-    """What a network predicts by its scheduler's config, `_class_name` in it."""
+    """The prediction type of a scheduler's config, which has `_class_name`."""
     return FLOW if "FlowMatch" in str(scheduler.get("_class_name")) else scheduler.get("prediction_type", "epsilon")
 
 

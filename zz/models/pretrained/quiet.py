@@ -1,4 +1,4 @@
-"""Loading without the loaders' own bars and remarks: a run has one bar, which is ours. Downloads still show theirs."""
+"""Loading without the progress bars and warnings of diffusers and transformers. Downloads still show their bars."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,11 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """For as long as the `with` lasts; afterwards diffusers and transformers talk as before."""
+    """Silence diffusers and transformers for as long as the `with` lasts, then restore their settings."""
     from transformers.utils import logging as transformers_log
 
     level = transformers_log.get_verbosity()
-    transformers_log.set_verbosity_error()  # before diffusers, whose import sets off its remarks
+    transformers_log.set_verbosity_error()  # first: importing diffusers makes transformers warn
     from diffusers.utils import logging as diffusers_log
 
     other = diffusers_log.get_verbosity()

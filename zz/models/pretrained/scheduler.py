@@ -1,4 +1,4 @@
-"""A diffusers scheduler's configuration, read as training levels and the schedule of the model's makers."""
+"""Noise levels and a schedule from the configuration of a diffusers scheduler."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -
     Missing keys take the defaults of diffusers' DDIMScheduler, as `DDIMScheduler.from_config` does.
 
     side: pixels a side of one token, for a flow whose shift depends on the picture's size
-    even: whether the model's makers end a flow at 1 / T, as FLUX's; otherwise at its smallest trained time, as SD3's
+    even: whether a flow's last time before 0 is 1 / T, as in FLUX; otherwise its smallest trained time, as in SD3
     """
     if "FlowMatch" in str(config.get("_class_name", "")):
         return _flow_from_config(config, side, even)

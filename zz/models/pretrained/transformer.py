@@ -1,4 +1,4 @@
-"""Models whose network is a transformer over patches of latents."""
+"""Models whose network is a transformer on patches of latents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from zz.models.pretrained.pipeline import LatentPipeline, factor
 
 
 class TransformerPipeline(LatentPipeline):
-    """diffusers' parts under our loop, with a transformer; as `LatentPipeline`."""
+    """A `LatentPipeline` with a transformer."""
 
     network: ClassVar[str] = "transformer"
     noun: ClassVar[str] = "transformer"
@@ -23,7 +23,7 @@ class TransformerPipeline(LatentPipeline):
 class TransformerModel(Pretrained):
     """Fields as in `Pretrained`, and
 
-    transformer: a folder or hub id (ID or ID@REVISION) whose transformer stands in for its own
+    transformer: a folder or hub id (ID or ID@REVISION) whose transformer replaces the model's own
     """
 
     transformer: str | None = None

@@ -1,4 +1,4 @@
-"""Models whose network is a U-Net: Stable Diffusion and its kin."""
+"""Models whose network is a U-Net, such as Stable Diffusion."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from zz.models.pretrained.pipeline import LatentPipeline, factor
 
 
 class UNetPipeline(LatentPipeline):
-    """diffusers' parts under our loop, with a U-Net; as `LatentPipeline`."""
+    """A `LatentPipeline` with a U-Net."""
 
     network: ClassVar[str] = "unet"
     noun: ClassVar[str] = "U-Net"
@@ -32,7 +32,7 @@ class UNetPipeline(LatentPipeline):
 class UNetModel(Pretrained):
     """Fields as in `Pretrained`, and
 
-    unet: a folder or hub id (ID or ID@REVISION) whose U-Net stands in for its own
+    unet: a folder or hub id (ID or ID@REVISION) whose U-Net replaces the model's own
     """
 
     classes: ClassVar[Mapping[str, str]] = {"unet": "UNet2DConditionModel", **Pretrained.classes}
