@@ -33,7 +33,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("diffusion/samplers", MATHS),
     ("diffusion", {"torch"}),
     ("worlds", NUMBERS),
-    ("data", NUMBERS | {"zz.worlds"}),
+    ("data", NUMBERS | {"zz.worlds", "zz.diffusion.validate"}),
     ("models/mixture.py", MATHS | {"zz.worlds", "zz.models"}),
     ("models/base.py", MATHS),
     ("models/compatible.py", MATHS | {"zz.models.base"}),
@@ -44,7 +44,16 @@ LAW: list[tuple[str, set[str]]] = [
     ),
     (
         "scorers",
-        NUMBERS | {"torch", "transformers", "zz.worlds", "zz.data", "zz.models.hub", "zz.models.pretrained.quiet"},
+        NUMBERS
+        | {
+            "torch",
+            "transformers",
+            "zz.worlds",
+            "zz.data",
+            "zz.diffusion.validate",
+            "zz.models.hub",
+            "zz.models.pretrained.quiet",
+        },
     ),
     ("sampling.py", MATHS | {"PIL", "zz.models"}),
     ("inversion.py", MATHS | {"PIL", "numpy", "zz.models", "zz.sampling"}),

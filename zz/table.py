@@ -41,7 +41,8 @@ def table(configs: Sequence[DictConfig]) -> int:
         by = config.by or layout.by
         lacking = _lacking(results, out)
         if lacking and not config.allow_partial:
-            raise Refusal(f"{lacking} rows lack pictures: run the same words again, or say allow_partial=true")
+            what = "1 row lacks" if lacking == 1 else f"{lacking} rows lack"
+            raise Refusal(f"{what} pictures: run the same words again, or say allow_partial=true")
         if experiment and experiment.page and config.out:
             Path(config.out).parent.mkdir(parents=True, exist_ok=True)
             _write(out, Path(config.out), experiment.page(results, Path(config.out).with_suffix("")))

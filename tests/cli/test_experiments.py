@@ -122,11 +122,26 @@ def test_commands_beside_run_take_the_same_words(cli, command):
         assert code == 2 and err.startswith("error: ") and said in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("group", ["scorers", "measurements", "logger"])
+def test_a_yaml_without_its_name_is_said(cli, tmp_path, group):
+    folder = tmp_path / "lib" / "mine" / "conf" / group
+    folder.mkdir()
+    (folder / "flat.yaml").write_text("_target_: mine.flat.Flat\nname: flat\n")
+    code, _, err = cli(MINE, "model=mixture", f"{group}=[flat]", "limit=1", command=zz.plan)
+    said = f"a YAML of conf/{group} has NAME: above its _target_, which is indented below it"
+    assert code == 2 and err == f"error: {group}._target_ holds no _target_: {said}\n"
+
+
+def test_a_package_that_is_not_named_is_hinted_at(cli):
+    assert "; one of your own needs extensions=[PACKAGE]" in cli("sampler=careful", command=zz.plan)[2]
+    assert "of your own" not in cli(MINE, "sampler=carefull", command=zz.plan)[2]
+
+
 def test_a_name_that_a_command_does_not_know_is_looked_for_among_its_own(cli):
     known = "known are allow_partial, by, extensions, format, name, out, scores, store"
     assert cli("gamma1=2", command=zz.table)[2] == f"error: gamma1 is not known; {known}\n"
     assert cli("nam=run", command=zz.table)[2] == f"error: nam is not known (did you mean name?); {known}\n"
-    assert cli("extensions=[]", command=zz.ls)[2] == "error: extensions is not known; known are store\n"
+    assert cli("name=x", command=zz.ls)[2] == "error: name is not known; known are extensions, store\n"
 
 
 def test_a_table_is_laid_out_as_its_experiment_says(cli):
@@ -167,7 +182,7 @@ def test_controls_by_role(cli):
     words = ("model=mixture", "limit=3", "steps=4")
     code, out, err = cli(*words, "controls=[standard,e_cfg]")
     assert code == 0, err
-    assert "1 cell asked for, 2 controls beside them" in out and "e_cfg (10)" in out
+    assert "1 cell asked for, 2 controls beside it" in out and "e_cfg (10)" in out
     code, _, err = cli(*words, "controls=[placebo]")
     assert code == 2 and "controls=placebo must be true or false, or a list of standard, guidance_matched" in err
 

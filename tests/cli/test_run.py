@@ -18,6 +18,7 @@ import zz.ls
 import zz.plan
 import zz.run
 import zz.score
+import zz.table
 from zz.cli.config import resolved
 from zz.cli.terminal.console import number
 from zz.lab.stats import Interval
@@ -33,7 +34,8 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*args, command=zz.run, model="mixture"):
-        chosen = [] if command is zz.ls or any(word.startswith("model=") for word in args) else [f"model={model}"]
+        neutral = command in (zz.ls, zz.table) or any(word.startswith("model=") for word in args)
+        chosen = [] if neutral else [f"model={model}"]
         monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *chosen, *args])
         capfd.readouterr()
         code = command.main()
@@ -80,7 +82,7 @@ def test_controls_bring_winning_rates_and_a_sheet(cli):
     code, out, _ = cli("steps=6", "limit=4", "controls=true")
     assert code == 0
     assert "paired with the controls" in out and "lambda=5 T=6: in log_odds it is " in out
-    assert "1 cell asked for, 4 controls beside them; 20 images to make" in out
+    assert "1 cell asked for, 4 controls beside it; 20 images to make" in out
     for control in ("standard", "guidance_matched", "compute_matched_predictions", "compute_matched_evals"):
         lines = [row for row in out.splitlines() if row.strip().startswith(f"{control} (") and "/" in row]
         assert len(lines) == 2 and "log_odds" in lines[0] and "atypicality" in lines[1]
@@ -96,6 +98,22 @@ def test_baselines_in_the_store_are_compared_with_unasked(cli):
     cli("sampler=standard", *FAST)
     code, out, _ = cli(*FAST)
     assert code == 0 and "standard (4)" in out and "guidance_matched" not in out
+
+
+def test_a_control_of_an_earlier_run_is_shown_only_where_it_is_whole(cli):
+    """Fewer prompts, or other scores: nothing is said of it, and the table stands without it."""
+    assert cli(*FAST, "controls=true")[0] == 0
+    code, out, _ = cli("steps=4", "limit=5", "lambda=null")
+    assert code == 0 and "standard" not in out and "indistinguishable" not in out
+    code, out, err = cli(command=zz.table)
+    assert code == 0 and "5/5" in out and "standard" not in out, err
+    assert "standard" not in cli(*FAST, "scorers=[cleanliness]")[1]
+    assert "standard (4)" in cli(*FAST)[1]
+
+
+def test_one_prompt_in_common_is_no_verdict(cli):
+    code, out, _ = cli("steps=4", "limit=1", "controls=[standard]")
+    assert code == 0 and "standard (4)" in out and "indistinguishable" not in out and "it is" not in out
 
 
 def test_a_broken_picture_is_made_again_and_said(cli, store_path):
@@ -129,6 +147,8 @@ BAD = {
     "model=shapes dataset=inline dataset.texts=[a_poem]": "shapes_correct cannot judge it: prompt 'a_poem' is not in",
     "sampler=zigzga": "sampler=zigzga is not known (did you mean zigzag?)",
     "model=sdxl9": "model=sdxl9 is not known (did you mean sdxl?); known are animatediff, dreamshaper, ",
+    "scorers.log_odds.std=abc": "scorers.log_odds.std='abc' must be a finite number",
+    "scorers=[cleanliness] scorers.cleanliness.tolerance=0": "scorers.cleanliness.tolerance=0 must be at least 1e-06",
     "scorers=[log_od]": "scorers=log_od is not known (did you mean log_odds?)",
     "gama2=1": "gama2 is not known (did you mean gamma2?)",
     "model.stdd=1": "model.stdd is not known: model has no such field",

@@ -111,7 +111,7 @@ def test_a_table_of_an_interrupted_run_is_refused_unless_parts_are_allowed(cli, 
     for words in ((), ("format=csv",), (f"out={store_path.parent / 'page.md'}", "format=markdown")):
         code, out, err = cli(*words, command=zz.table)
         assert code == 2 and "2 of 4 images" in out and "mean" not in out and "log_odds" not in out
-        assert err == "error: 1 rows lack pictures: run the same words again, or say allow_partial=true\n"
+        assert err == "error: 1 row lacks pictures: run the same words again, or say allow_partial=true\n"
     assert not (store_path.parent / "page.md").exists()
     code, out, _ = cli("allow_partial=true", command=zz.table)
     assert code == 0 and "2 of 4 images" in out and re.search(r"2/4 .* log_odds|log_odds[^$]* 2/4 ", out, re.S)

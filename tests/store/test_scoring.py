@@ -91,6 +91,28 @@ class Holey(Sick):
 
 
 @dataclass(frozen=True)
+class Short(Sick):
+    """Gives one number too few."""
+
+    name: str = "short"
+
+    @contextmanager
+    def open(self, device="cpu"):
+        yield lambda images, prompts: [0.0] * (len(images) - 1)
+
+
+@dataclass(frozen=True)
+class ShortColours(Colours):
+    """Gives one vector too few."""
+
+    name: str = "short_colours"
+
+    @contextmanager
+    def open(self, device="cpu"):
+        yield lambda images: np.ones((len(images) - 1, 3))
+
+
+@dataclass(frozen=True)
 class HoleyColours(Colours):
     """Nothing of the first picture of four."""
 
@@ -194,6 +216,13 @@ def test_what_is_no_finite_number_is_said_and_takes_nothing_with_it(store):
     assert kept["diversity"].keys() == set(names) - set(names[::4])
     folder = store.folder(many().cell) / "scores" / identity(Holey())
     assert "NaN" not in "".join(path.read_text() for path in folder.iterdir())
+
+
+def test_too_few_numbers_are_said_and_none_is_kept(store):
+    found = scored(store, many(), scorers=(Short(), LogOdds(), Diversity(ShortColours())))
+    said = "ValueError: it gave 3 for 4 pictures; one each is wanted, also where it is given one only"
+    assert found.crashed == {"short": said, "short_colours": said} and found.scores == 24
+    assert numbers(store, Short())["short"] == {} and len(numbers(store, LogOdds())["log_odds"]) == 24
 
 
 def test_what_cannot_be_read_of_one_cell_is_still_scored_of_another(store_path, monkeypatch):

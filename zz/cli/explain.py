@@ -7,6 +7,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException, Ove
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from zz.cli import extensions
 from zz.cli.conf import near, options, top_level
 
 
@@ -15,7 +16,8 @@ def explain(error: Exception, config_name: str) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         known = options(group)
-        return f"{group}={option} is not known{near(option, known)}; known are {', '.join(known)}"
+        more = "" if extensions.packages[1:] else "; one of your own needs extensions=[PACKAGE]"
+        return f"{group}={option} is not known{near(option, known)}; known are {', '.join(known)}{more}"
     if isinstance(error, OverrideParseException):
         why = "; ".join(line for line in str(error).split("\n")[1:] if line and not line.startswith("See"))
         grammar = "https://hydra.cc/docs/1.3/advanced/override_grammar/basic"

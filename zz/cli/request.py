@@ -18,6 +18,7 @@ from zz.lab.job import CONTROLS, ROLES, Job, Recipe
 from zz.lab.loggers.base import Logger, Loggers
 from zz.lab.measurements.base import Measurement
 from zz.lab.plan import Plan, plan
+from zz.lab.results import Results
 from zz.lab.runner import Runner
 from zz.lab.scoring.names import identity
 from zz.lab.store import manifest
@@ -122,13 +123,17 @@ def put(asked: Request) -> None:
 
 
 def with_known_controls(asked: Request) -> Manifest:
-    """The manifest, with controls that were not asked for but are in the store, for the tables."""
+    """The manifest, with controls that were not asked for but are in the store, for the tables.
+
+    Only those whose pictures and scores are all there, unless allow_partial."""
     rows = list(asked.manifest.rows)
+    results = Results(asked.store, asked.manifest)
     for job in asked.jobs:
         for role, control in job.controls().items():
-            if asked.store.folder(control.cell).is_dir():
-                titled = titles([control.cell])[control.cell.key]
-                rows.append(_row(control, role, ((job.id, role),), asked.metrics[job.id], titled))
+            titled = titles([control.cell])[control.cell.key]
+            row = _row(control, role, ((job.id, role),), asked.metrics[job.id], titled)
+            if results.complete(row) or (asked.allow_partial and results.there(row)):
+                rows.append(row)
     return replace(asked.manifest, rows=merged(rows))
 
 
@@ -184,15 +189,27 @@ def _layout(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _loggers(config: Mapping[str, Any]) -> list[Logger]:
-    return [build(node) for node in (config.get("logger") or {}).values()]
+    return [build(node) for node in _named("logger", config).values()]
 
 
 def _metrics(config: Mapping[str, Any]) -> Mapping[str, Metric]:
-    return {name: build(node) for name, node in (config.get("scorers") or {}).items()}
+    return {name: build(node) for name, node in _named("scorers", config).items()}
 
 
 def _measurements(config: Mapping[str, Any]) -> tuple[Measurement, ...]:
-    return tuple(build(node) for node in (config.get("measurements") or {}).values())
+    return tuple(build(node) for node in _named("measurements", config).values())
+
+
+def _named(group: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The nodes of a group of which several may be chosen, by name."""
+    found = config.get(group) or {}
+    for name, node in found.items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise Refusal(
+                f"{group}.{name} holds no _target_: a YAML of conf/{group} has NAME: above its _target_, "
+                "which is indented below it"
+            )
+    return found
 
 
 def _check_measurements(jobs: Sequence[Job], asked: Mapping[str, Sequence[Measurement]]) -> None:
@@ -231,7 +248,6 @@ def _job(config: Mapping[str, Any]) -> Job:
     steps, sampler = config["steps"], build(config["sampler"])
     if config["budget"]["nfe"] is not None:
         steps, sampler = fit(sampler, config["budget"]["nfe"], config["budget"]["rule"])
-    scorers = tuple(m for m in _metrics(config).values() if isinstance(m, ImageScorer) and m.reads)
     recipe = Recipe(
         sampler=sampler,
         solver=build(config["solver"]),
@@ -243,6 +259,7 @@ def _job(config: Mapping[str, Any]) -> Job:
         negative_prompt=negative,
         precision=build(config["runner"]).precision,
     )
+    scorers = tuple(m for m in _metrics(config).values() if isinstance(m, ImageScorer) and m.reads)
     return Job.of(recipe, _listed(dataset, config["seed"], scorers, config["limit"]), config["limit"])
 
 

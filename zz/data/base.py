@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from zz.diffusion.validate import Positive, validate
+
 REPEAT = 1_000_000  # added to an entry's seed for each repeat
 
 
@@ -103,14 +105,13 @@ class PromptSet(ABC):
     indices: only these entries, by their numbers in the whole set
     """
 
-    repeats: int = field(default=1, kw_only=True)
+    repeats: Positive = field(default=1, kw_only=True)
     where: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     indices: tuple[int, ...] | None = field(default=None, kw_only=True)
     name: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.repeats, int) or isinstance(self.repeats, bool) or self.repeats < 1:
-            raise ValueError(f"dataset.repeats={self.repeats!r} must be a whole number of at least 1")
+        validate(self, "dataset")
         if self.indices is not None:
             object.__setattr__(self, "indices", tuple(self.indices))
 

@@ -63,6 +63,13 @@ class Results:
             self._names[row.cell] = self.store.names(_Key(row.cell))
         return sum(picture.name in self._names[row.cell] for picture in self.pictures(row))
 
+    def complete(self, row: Row) -> bool:
+        """Whether every picture is there, and has every score."""
+        if self.there(row) < row.wanted * row.repeats:
+            return False
+        each = [name for name, about in (row.scorers or {}).items() if about["kind"] == "image"]
+        return all(len(self.scores(row, name)) == row.wanted for name in each)
+
     def scores(self, row: Row, name: str, where: Where | None = None) -> dict[int, float]:
         """entry -> score, the mean over its pictures; entries of which a picture lacks it are left out."""
         key = row.id, name

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from zz.data.base import Prompt
+from zz.diffusion.validate import validate
 from zz.scorers.interval import Interval
 
 Score = Callable[[Sequence[Any], Sequence[Prompt]], list[float]]  # PIL pictures; lists of them where `reads_clips`
@@ -34,6 +35,9 @@ class Metric(ABC):
     version: ClassVar[int]  # raised when a fix moves numbers
     unit: ClassVar[str]
     higher_is_better: ClassVar[bool | None]  # None: neither; it has no winning rate
+
+    def __post_init__(self) -> None:
+        validate(self, f"scorers.{self.name}")
 
     @property
     def needs(self) -> Needs:
@@ -65,6 +69,9 @@ class Features(ABC):
 
     name: str
     version: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        validate(self, f"features.{self.name}")
 
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:

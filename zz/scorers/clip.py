@@ -30,6 +30,7 @@ class ClipSimilarity(ImageScorer):
     higher_is_better: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "pretrained", resolve(self.pretrained))
         _check(self.pretrained)
 
@@ -78,6 +79,7 @@ class ClipFeatures(Features):
     version: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "pretrained", resolve(self.pretrained))
         _check(self.pretrained)
 

@@ -15,12 +15,14 @@ def show_plan(out: Console, plan: Plan, fate: str = "to make", unmeasured: int =
     if plan.own != plan.asked:
         rows += f", {plan.own} distinct (equal pictures are one cell)"
     if len(plan.jobs) > plan.own:
-        rows += f", {len(plan.jobs) - plan.own} controls beside them"
+        n = len(plan.jobs) - plan.own
+        rows += f", {n} control{'s' if n > 1 else ''} beside {'them' if plan.own > 1 else 'it'}"
     for path in plan.broken:
         what = "made again" if fate == "to make" else fate
         out.print(f"[yellow]not a whole picture, {what}:[/] {escape(path)}", soft_wrap=True)
     for name, n in {job.prompts.name: job.prompts.dropped for job in plan.jobs if job.prompts.dropped}.items():
-        out.print(f"[yellow]{escape(name)}: {n} entries whose text and seed came before are left out[/]", soft_wrap=True)
+        what = f"{n} entries whose text and seed came before are left out"
+        out.print(f"[yellow]{escape(name)}: {what}[/]", soft_wrap=True)
     out.print(f"[bold]plan[/]  {rows}; {plan.images:,} images {fate}, {plan.there:,} there already")
     if plan.images:
         out.print(f"      {plan.predictions:,} guided predictions, {plan.evals:,} network evaluations")

@@ -1,6 +1,7 @@
 """Tables of results. A row never loses its name: where there is no room it is a number, and the names follow below."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from rich.cells import cell_len
@@ -77,9 +78,10 @@ def show_by(out: Console, results: Results, by: str, scores: Sequence[str] = ())
     if not values:
         fields = sorted({name for prompt in entries for name in prompt.meta})
         raise ValueError(f"by={by} is in no prompt's meta; there are {', '.join(fields) or 'none'}")
-    for name, about in _chosen(results, scores).items():
-        if about["kind"] == "set":
-            continue
+    chosen = _chosen(results, scores)
+    if whole := [name for name, about in chosen.items() if about["kind"] == "set"]:
+        out.print(f"{', '.join(whole)}: of a whole set of pictures, and not shown by {by}", soft_wrap=True)
+    for name in [name for name in chosen if name not in whole]:
         table = Table(title=f"{name} by {by}: mean and 95 % interval")
         for value in values:
             table.add_column(value, justify="right")
@@ -153,13 +155,16 @@ def show_verdicts(out: Console, results: Results) -> None:
         said: dict[str, list[str]] = {}
         for role, control in controls:
             found = results.compare(row, control, names[0]).difference
+            if not isfinite(found.low):  # fewer than two prompts in common say nothing
+                continue
             status = "ahead of" if found.low > 0 else "behind" if found.high < 0 else "indistinguishable"
             by = f" by {number(found)}" if status != "indistinguishable" else ""
             said.setdefault(status, []).append(role + by)
         parts = [f"{how} {_listed(who)}" for how, who in said.items() if how != "indistinguishable"]
         if "indistinguishable" in said:
             parts.append(f"statistically indistinguishable (95 % CI) from {_listed(said['indistinguishable'])}")
-        out.print(escape(f"{row.title}: in {names[0]} it is {'; '.join(parts)}."), soft_wrap=True)
+        if parts:
+            out.print(escape(f"{row.title}: in {names[0]} it is {'; '.join(parts)}."), soft_wrap=True)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -153,6 +153,7 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
         store.put_scores(job.cell, identity(metric), about(metric), scores)
     elif clips:
         rows: np.ndarray = compute([frame for clip in clips.values() for frame in clip])
+        _check_count(len(rows), sum(map(len, clips.values())))
         each = rows.reshape(len(clips), -1, rows.shape[1]).mean(1)
         numbers = {p: v for p, v in zip(clips, each, strict=True) if np.isfinite(v).all()}
         store.put_features(job.cell, identity(metric), {p.name: v for p, v in numbers.items()})
@@ -164,10 +165,19 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
 def _values(scorer: ImageScorer, score: Score, clips: Sequence[list[Image]], prompts: Sequence[Prompt]) -> list[float]:
     """One score a clip: its own, or the mean of its frames'. A picture is a clip of one frame."""
     if scorer.reads_clips:
-        return score(clips, prompts)
+        each = score(clips, prompts)
+        _check_count(len(each), len(clips))
+        return each
     said = [prompt for prompt, clip in zip(prompts, clips, strict=True) for _ in clip]
-    values = iter(score([frame for clip in clips for frame in clip], said))
+    found = score([frame for clip in clips for frame in clip], said)
+    _check_count(len(found), len(said))
+    values = iter(found)
     return [fmean(islice(values, len(clip))) for clip in clips]
+
+
+def _check_count(found: int, wanted: int) -> None:
+    if found != wanted:
+        raise ValueError(f"it gave {found} for {wanted} pictures; one each is wanted, also where it is given one only")
 
 
 def _lacking(slot: ScoreSlot, store: Store, unreadable: Mapping[str, None]) -> bool:

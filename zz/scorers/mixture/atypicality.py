@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from zz.data.base import Prompt
+from zz.diffusion.validate import Range
 from zz.scorers.base import ImageScorer, Score
 from zz.worlds.scenes import Pictures, World
 
@@ -25,7 +26,7 @@ class Atypicality(ImageScorer):
     """
 
     world: World = field(default_factory=Pictures)
-    std: float = 0.1
+    std: Annotated[float, Range(1e-6)] = 0.1
     name: str = "atypicality"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "variances"

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from zz.data.base import Prompt
 from zz.data.shapes_prompts import parse
+from zz.diffusion.validate import Proportion, Range
 from zz.scorers.base import ImageScorer, Score
 from zz.scorers.geneval.rules import Objects, alignment, verdict
 from zz.scorers.shapes.detector import ACCEPT, cleanliness, detect
@@ -25,17 +26,13 @@ class ShapesCorrect(ImageScorer):
     strict: whether there may be no object beyond those asked for; GenEval minds them in counting only
     """
 
-    accept: float = ACCEPT
+    accept: Proportion = ACCEPT
     strict: bool = False
     name: str = "shapes_correct"
     reads: ClassVar[tuple[str, ...]] = ("include", "exclude")
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "correct"
     higher_is_better: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.accept <= 1:
-            raise ValueError(f"accept={self.accept} is not a proportion; choose one of 0..1, such as {ACCEPT}")
 
     def describe(self, text):
         return _described(self.name, text)
@@ -80,15 +77,11 @@ class Cleanliness(ImageScorer):
     tolerance: RGB distance of one standard deviation
     """
 
-    tolerance: float = 25.0
+    tolerance: Annotated[float, Range(1e-6)] = 25.0
     name: str = "cleanliness"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "clean"
     higher_is_better: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if not self.tolerance > 0:
-            raise ValueError(f"tolerance={self.tolerance} is not above 0; choose an RGB distance such as 25")
 
     def settings(self):
         return {"tolerance": self.tolerance}

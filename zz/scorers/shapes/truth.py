@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from zz.data.base import Prompt
 from zz.data.shapes_prompts import TAGS, draw_pair
+from zz.diffusion.validate import Range
 from zz.scorers.base import Extract, Features, SetMetric
 from zz.scorers.frechet import Moments, frechet, moments
 from zz.scorers.interval import Interval, jackknife
@@ -29,15 +30,11 @@ class ShapesFrechet(SetMetric):
     has_reference: ClassVar[bool] = True
 
     of: Features
-    truth: int = 5000
+    truth: Annotated[int, Range(2)] = 5000
     name: str = "shapes_fd"
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "Fréchet distance"
     higher_is_better: ClassVar[bool | None] = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.truth, int) or self.truth < 2:
-            raise ValueError(f"truth={self.truth!r} must be a whole number of at least 2 scenes")
 
     @property
     def features(self) -> Features:
