@@ -93,6 +93,7 @@ def test_without_a_gap_the_inversion_error_has_order_one_and_the_reflection_orde
     assert last_slope(moved) == pytest.approx(2, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k", "rounds"), [(1, 1), (1, 2), (2, 1)])
 def test_zigzag_is_its_guidance_matched_control_to_first_order(plane, k, rounds):
     fields = {"gamma1": 1.5, "gamma2": 0.5, "k": k, "rounds": rounds}

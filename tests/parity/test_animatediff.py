@@ -159,7 +159,7 @@ def test_the_starting_noise_is_that_of_a_users_generator(model, pipe):
     tiny.close(ours(model, schedule=PAIRED["trailing"]), theirs(pipe, "trailing", latents=None, generator=generators))
 
 
-@pytest.mark.parametrize("iterations", [2, 3])
+@pytest.mark.parametrize("iterations", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_free_init_is_that_of_diffusers(model, pipe, monkeypatch, iterations):
     """On a chain that begins at 999, from which diffusers noises; its fresh noise is handed to ours."""
     drawn = torch.Generator().manual_seed(5)

@@ -255,6 +255,7 @@ def test_attention_maps_are_those_of_the_rows_that_are_not_spoilt():
     assert all(torch.allclose(kept[0], other, atol=1e-6) for other in kept[1:])
 
 
+@pytest.mark.slow
 def test_zigzag_goes_with_each():
     """A picture of its own, and none that is not finite."""
     pipe, _ = pipes()

@@ -68,7 +68,7 @@ def apart(a, b):
 
 
 @pytest.mark.parametrize("final", ["first", "clean"])
-@pytest.mark.parametrize(("gamma", "T"), [(0.0, 7), (0.0, 10), (1.0, 7), (3.0, 10)])
+@pytest.mark.parametrize(("gamma", "T"), [(0.0, 10), (1.0, 7), (3.0, 10)])
 def test_latents_are_those_of_ddim_inverse(model, folder, images, gamma, T, final):
     ours = zz.invert(
         model, images, PROMPTS, gamma=gamma, steps=T, schedule=Timesteps("leading", 1, final), v_at=V_AT[folder.name]

@@ -93,6 +93,7 @@ def test_verify_looks_at_every_file(store_path, undisturbed):
     assert files(store, one.cell) == undisturbed
 
 
+@pytest.mark.slow
 def test_several_workers_give_the_same_files(store_path, undisturbed):
     store, one = Store(store_path), many(solver=EulerAncestral())
     assert run(store, one, devices=2, batch_size=4)[0] == 0

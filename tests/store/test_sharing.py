@@ -21,7 +21,14 @@ def sweep(**fields):
     return [many(steps=50, sampler=Zigzag(2.0, 0.0, n), **(prompts | fields)) for n in LAMBDAS]
 
 
-@pytest.mark.parametrize("solver", [None, EulerAncestral(), DPMpp2M()], ids=["ddim", "euler_ancestral", "dpmpp_2m"])
+@pytest.mark.parametrize(
+    "solver",
+    [
+        pytest.param(None, id="ddim"),
+        pytest.param(EulerAncestral(), id="euler_ancestral", marks=pytest.mark.slow),
+        pytest.param(DPMpp2M(), id="dpmpp_2m", marks=pytest.mark.slow),
+    ],
+)
 def test_a_sweep_over_lambda_shares_its_beginnings_and_moves_no_bit(store_path, tmp_path, solver):
     jobs = sweep(**({"solver": solver} if solver else {}))
     alone, together = Store(store_path), Store(tmp_path / "together")
