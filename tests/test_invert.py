@@ -45,7 +45,7 @@ def there_and_back(pictures, T, gamma=0.0, schedule=None, model=MODEL):
     ids=["log_uniform", "conditional", "karras", "ays"],
 )
 def test_the_way_up_and_down_converges_with_order_one(pictures, gamma, schedule):
-    """The network is told t but sees the latent at s: an error of order two a step, of order one in all."""
+    """The network is given t but sees the latent at s: an error of order two a step, of order one in all."""
     errors = [there_and_back(pictures, T, gamma, schedule) for T in (50, 100, 200, 400)]
     assert errors == sorted(errors, reverse=True)
     assert math.log2(errors[-2] / errors[-1]) == pytest.approx(1, abs=0.1)

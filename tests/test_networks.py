@@ -67,7 +67,7 @@ def by_hand(own, strong, weak, gammas, sampler_steps=8, prompt="north", others=(
                 h = t.r - s.r
                 e = eps(1, x, t, gammas[1])
                 y = s.alpha * (x - t.sigma * e) / t.alpha + s.sigma * e
-                x = x + t.alpha * h * (eps(2, y, s.told(t.time), gammas[2]) - e)
+                x = x + t.alpha * h * (eps(2, y, s.with_time(t.time), gammas[2]) - e)
             e = eps(0, x, t, gammas[0])
             x = s.alpha * (x - t.sigma * e) / t.alpha + s.sigma * e
         return x

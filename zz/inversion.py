@@ -54,7 +54,7 @@ def invert(
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
     schedule:        a rule for the nodes; the model's own by default
-    network_time:    the time that the network is told: of the noisier node t (Eq. 4), or of the cleaner s
+    network_time:    the time that the network is given: of the noisier node t (Eq. 4), or of the cleaner s
     v_at:            the level at which a v-prediction is read: t, or where the latent lies, s (as diffusers); no
                      other prediction heeds it, a flow's velocity is read where the latent lies
     batch_size:      how many at once; all by default

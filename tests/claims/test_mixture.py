@@ -1,4 +1,4 @@
-"""What the README says of the exact model, on its 56 prompts at T = 50 and gamma1 = 2."""
+"""What docs/findings.md says of the exact model, on its 56 prompts at T = 50 and gamma1 = 2."""
 
 import pytest
 

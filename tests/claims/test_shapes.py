@@ -1,4 +1,4 @@
-"""What the README says of the embedded model, at its tuned guidance of 4 and in float32."""
+"""What docs/findings.md says of the embedded model, at its tuned guidance of 4 and in float32."""
 
 import pytest
 

@@ -154,6 +154,8 @@ def test_a_picture_that_goes_bad_after_its_ends_is_reported(cli, store_path):
 
 
 BAD = {
+    "measurements=[residuals]": "residuals are of sampler=fixed_point",
+    "sampler=fixed_point sampler.iterations=0 measurements=[residuals]": "residuals are of sampler=fixed_point",
     "model=shapes dataset=inline dataset.texts=[a_poem]": "shapes_correct cannot judge it: prompt 'a_poem' is not in",
     "sampler=zigzga": "sampler=zigzga is not known (did you mean zigzag?)",
     "model=sdxl9": "model=sdxl9 is not known (did you mean sdxl?); known are animatediff, dreamshaper, ",

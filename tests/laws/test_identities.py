@@ -131,7 +131,7 @@ def test_predictions_that_say_nothing_are_refused():
 def test_v_at_says_at_which_level_a_v_prediction_is_read():
     t, s = VP[3], VP[4]
     v = torch.randn_like(X)
-    at_t, at_s = from_v(X, s.told(t.time, v_at=t), v), from_v(X, s.told(t.time), v)
+    at_t, at_s = from_v(X, s.with_time(t.time, v_at=t), v), from_v(X, s.with_time(t.time), v)
     assert torch.equal(at_t.eps, t.sigma * X + t.alpha * v)
     assert torch.allclose(at_t.x0, (X - s.sigma * at_t.eps) / s.alpha)
     assert torch.allclose(at_t.at(s), X) and torch.allclose(at_s.at(s), X)
@@ -324,7 +324,7 @@ def test_fixed_endpoints_are_kept_on_every_curve():
 def test_rescaling_reads_where_the_latent_is():
     """Guidance rescale in a zag with a v-network: mixed and cond are on the latent's own line already."""
     t, s = VP[3], VP[4]
-    node = s.told(t.time, v_at=t)
+    node = s.with_time(t.time, v_at=t)
     u, c = torch.randn(2, *X.shape, dtype=torch.float64)
     guided = CFG(0.7, "v").bind(lambda x, n, *conds: tuple(from_v(x, n, o) for o in conds), c, u)
     prediction = guided(X, node, 4.0, Leg.ZIG)

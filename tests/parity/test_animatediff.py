@@ -117,7 +117,7 @@ def test_zigzag_is_the_same_written_out_with_diffusers_network(model, pipe):
     cond, uncond = (text.repeat_interleave(F, 0) for text in (cond, uncond))
 
     def move(x, at, to, gamma):
-        """The network is told the noisier of the two times, and its eps is believed at the level of x."""
+        """The network is given the noisier of the two times, and its eps is believed at the level of x."""
         time = int(max(at.time, to.time))
         u, c = (pipe.unet(x, time, encoder_hidden_states=text).sample for text in (uncond, cond))
         eps = u + gamma * (c - u)

@@ -218,7 +218,7 @@ def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
     for i, (t, s) in enumerate(pairwise(nodes)):
         if i < T - 1:
             y = moved(x, eps(1, x, t), t, s)
-            x = moved(y, eps(2, y, s.told(t.time)), s, t)
+            x = moved(y, eps(2, y, s.with_time(t.time)), s, t)
         x = moved(x, eps(0, x, t), t, s)
     tiny.close(ours, x)
     for other in (own, PerLeg(own, Side(weak), Side(strong))):
@@ -228,7 +228,7 @@ def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made):
 
 @pytest.mark.slow
 def test_from_the_command_line(made, tmp_path, monkeypatch, capfd):
-    """As the README has it, and at scales of 0, which are the cell without a LoRA."""
+    """As docs/models.md has it, and at scales of 0, which are the cell without a LoRA."""
     folder, lora = made("sd")
     monkeypatch.chdir(tmp_path)
     line = f"zz.run store={tmp_path}/store model=sd model.pretrained={folder} size=16 steps=2 runner.devices=cpu"

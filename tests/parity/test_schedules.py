@@ -32,7 +32,7 @@ def rs(schedule):
 
 
 def times(schedule):
-    """The times that the network is told, of all nodes but the last."""
+    """The times that the network is given, of all nodes but the last."""
     return np.array([node.time for node in schedule[:-1]])
 
 

@@ -10,7 +10,6 @@ import pytest
 
 import zz
 from tests.make import files, many, run
-from zz.diffusion.leg import Leg
 from zz.diffusion.samplers.fixed_point import FixedPoint
 from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.samplers.zigzag import Zigzag
@@ -192,7 +191,12 @@ def test_residuals_tell_each_iteration(store_path):
 def test_what_there_is_nothing_to_measure_of_is_refused(measurement):
     with pytest.raises(ValueError, match=r"measurements: .*leave it out"):
         measurement.check(many(sampler=Standard(2.0)).recipe.sampler.legs, True)
-    measurement.check(frozenset({Leg.ZIG, Leg.ZAG}), False)
+    measurement.check(FixedPoint(2.0, 0.0).legs, False)
+
+
+def test_a_plain_zigzag_has_no_residuals():
+    with pytest.raises(ValueError, match="sampler=fixed_point"):
+        FixedPointResiduals().check(Zigzag(2.0, 0.0).legs, True)
 
 
 def e_cfg(**more):

@@ -48,7 +48,7 @@ class Request(NamedTuple):
 def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = lambda text: None) -> Request:
     """Configs as objects, planned together. Raises Refusal or ValueError with the field, the value and the remedy.
 
-    on_message: is told of a logger that fails
+    on_message: called with the message of a logger that fails
     """
     build_anew()  # a file of prompts may have grown since
     _listed.cache_clear()

@@ -17,7 +17,7 @@ REPEAT = 1_000_000  # added to an entry's seed for each repeat
 class Prompt:
     """One entry of a prompt set.
 
-    text: what the model is told
+    text: what the model reads
     meta: what its benchmark says of it: a category, a GenEval record, ...
     seed: its own, which the request's `seed` is added to; None: its number in the whole set
     """

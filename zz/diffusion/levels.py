@@ -21,7 +21,7 @@ class Levels(ABC):
 
     @abstractmethod
     def node(self, time: float) -> Node:
-        """The level that the network believes in when told `time`."""
+        """The level that the network takes `time` for."""
 
     @abstractmethod
     def time(self, r: float) -> float:
@@ -29,7 +29,7 @@ class Levels(ABC):
 
     @abstractmethod
     def level(self, r: float) -> Node:
-        """The level at which sigma / alpha is `r`, finite, and the time that the network is told there."""
+        """The level at which sigma / alpha is `r`, finite, and the time that the network is given there."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Discrete(Levels):
 
 @dataclass(frozen=True)
 class Flow(Levels):
-    """Rectified flow, alpha = 1 - t and sigma = t, told as N * t (Liu et al. 2023; Esser et al. 2024)."""
+    """Rectified flow, alpha = 1 - t and sigma = t, timed N * t (Liu et al. 2023; Esser et al. 2024)."""
 
     N: int = 1000
 

@@ -11,11 +11,11 @@ from typing import NamedTuple, Optional
 
 
 class Node(NamedTuple):
-    """One noise level: where a latent lies, and the time that the network is told there."""
+    """One noise level: where a latent lies, and the time that the network is given there."""
 
     alpha: float  # scale of the clean latent, in [0, 1]
     sigma: float  # scale of the noise, in [0, 1]
-    time: float  # what the network is told: a training timestep, fractions allowed
+    time: float  # what the network is given: a training timestep, fractions allowed
     v_at: Optional["Node"] = None  # the level at which a v-prediction is read; None: this one
 
     @property
@@ -23,8 +23,8 @@ class Node(NamedTuple):
         """sigma / alpha, the noise-to-signal ratio; infinite where alpha is 0."""
         return self.sigma / self.alpha if self.alpha > 0 else math.inf
 
-    def told(self, time: float, v_at: Optional["Node"] = None) -> "Node":
-        """The same noise level, with the network told another time."""
+    def with_time(self, time: float, v_at: Optional["Node"] = None) -> "Node":
+        """The same noise level, with another time given to the network."""
         return Node(self.alpha, self.sigma, time, v_at)
 
 

@@ -57,7 +57,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def device_name(device: str) -> str:
-    """What a device is called by its makers."""
+    """The vendor's name of a device."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     try:
@@ -68,5 +68,5 @@ def device_name(device: str) -> str:
 
 
 def describe(device: str) -> str:
-    """A device and its makers' name for it."""
+    """A device and its vendor's name for it."""
     return f"{device} ({device_name(device)})"

@@ -53,7 +53,7 @@ class SlotDone(NamedTuple):
     evals: int  # network evaluations an image, counted
     shared_predictions: int  # of them, how many were answered from a trajectory that began alike
     shared_evals: int
-    device: str  # and its makers' name for it
+    device: str  # and its vendor's name for it
     failed: Mapping[str, str]  # pictures that could not be made, and why
     prompt: str  # the last one
     peak_bytes: int

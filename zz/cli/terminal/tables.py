@@ -89,6 +89,7 @@ def show_by(out: Console, results: Results, by: str, scores: Sequence[str] = ())
         for row in results.manifest.rows:
             lines.append([number(results.mean(row, name, meta_is(by, value))) for value in values])
         numbered(out, table, [row.title for row in results.manifest.rows], lines, "cell")
+    out.print("a value without an interval is of one prompt; - is of none")
 
 
 def _chosen(results: Results, scores: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -131,8 +132,8 @@ def show_store(out: Console, cells: Sequence[CellSummary], titles: Sequence[str]
         out.print(f"no cells in {escape(root)}", soft_wrap=True)
         return
     table = Table()
-    for head in ("key", "model", "images", "complete", "scores"):
-        table.add_column(head, justify="right" if head in ("images", "complete") else "left")
+    for head in ("key", "model", "images", "of all prompts", "scores"):
+        table.add_column(head, justify="right" if head in ("images", "of all prompts") else "left")
     lines = []
     for one in cells:
         scores = "\n".join(f"{name.rpartition('-')[0]} {n}" for name, n in one.scores.items())

@@ -26,7 +26,7 @@ class Needs:
     """What a guidance asks of a network beside predictions.
 
     taps:   conditions that are `Tapped`: it looks into the network's attention
-    scaled: conditions that are `ScaledCond`: the network itself is told the scale
+    scaled: conditions that are `ScaledCond`: the network itself takes the scale
     """
 
     taps: bool = False

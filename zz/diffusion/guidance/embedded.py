@@ -1,4 +1,4 @@
-"""Embedded guidance (Meng et al., CVPR 2023, Section 3.1; FLUX.1-dev): the network was distilled to be told gamma."""
+"""Embedded guidance (Meng et al., CVPR 2023, Section 3.1; FLUX.1-dev): the network was distilled to take gamma."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,9 +12,9 @@ from zz.diffusion.validate import check_number
 class Embedded(Guidance):
     """One network evaluation with the prompt and gamma. There is no unconditional branch and no negative prompt.
 
-    gamma1 and gamma2 are then what the network is told in zig and zag. It learned what classifier-free guidance says at
-    each scale, so that a zag told a smaller gamma2 still follows the prompt less. But 0 is not unconditional: it is a
-    scale like any other, as far as the network was trained on it; and predictions are not affine in gamma.
+    gamma1 and gamma2 are then what the network is given in zig and zag. It learned what classifier-free guidance says
+    at each scale, so that a zag with a smaller gamma2 still follows the prompt less. But 0 is not unconditional: it is
+    a scale like any other, as far as the network was trained on it; and predictions are not affine in gamma.
     """
 
     version: ClassVar[int] = 1

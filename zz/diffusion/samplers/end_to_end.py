@@ -15,7 +15,7 @@ class EndToEnd(Sampler):
 
     gamma1:       guidance of both ways down
     gamma2:       guidance of the way up
-    network_time: the time that the network is told on the way up: of the noisier node t, or of the cleaner s
+    network_time: the time that the network is given on the way up: of the noisier node t, or of the cleaner s
     v_at:         the level at which a v-prediction is read on the way up: t, or where the latent lies, s. Other
                   networks ignore it, a flow's velocity among them.
     """

@@ -64,6 +64,10 @@ class FixedPoint(Reflecting):
         return walk.stay(x, again, i, self.gamma2, prediction)
 
     @property
+    def legs(self) -> frozenset[Leg]:
+        return super().legs | ({Leg.STAY} if self.iterations else set())
+
+    @property
     def per_reflection(self) -> int:
         return 2 + self.iterations
 

@@ -60,7 +60,7 @@ class ImplicitZigzag(Reflecting):
         return x
 
     def _reflect(self, walk: Walk, x: Tensor, i: int, seen: Branches, fresh: bool) -> Tensor:
-        """There and back in closed form. fresh: whether `seen` is of this very latent; the probe is then told."""
+        """There and back in closed form. fresh: whether `seen` is of this very latent; the probe is then called."""
         t, s = walk.nodes[i], walk.nodes[i + 1]
         y = x - (t.sigma - t.alpha * s.r) * (self.gamma1 - self.gamma2) * seen.gap
         return walk.stay(x, y, i, self.gamma1, seen) if fresh else y

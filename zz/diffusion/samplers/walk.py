@@ -69,7 +69,7 @@ class Walk:
     ) -> Tensor:
         """From node i + k back to the noisier node i, one node at a time: the zag (Eq. 4).
 
-        network_time: whether the network is told the time of the noisier node (t) or of the cleaner one (s)
+        network_time: whether the network is given the time of the noisier node (t) or of the cleaner one (s)
         v_at:         the level at which a v-prediction is read
         inversion:    ref_0_22 moves by the coefficients of the step below, as the official code does
         """
@@ -77,7 +77,7 @@ class Walk:
         for j in reversed(range(i, i + k)):
             t, s = self.nodes[j], self.nodes[j + 1]
             source, target = self.nodes[j + 1 + shift], self.nodes[j + shift]
-            source = source.told((t if network_time == "t" else s).time, v_at=t if v_at == "t" else None)
+            source = source.with_time((t if network_time == "t" else s).time, v_at=t if v_at == "t" else None)
             prediction = self.denoise(x, source, gamma, Leg.ZAG)
             y = self.solver.up(prediction, source, target, self._past.get(j), self.fresh(j, Leg.ZAG, x))
             self.probe(Step(j, Leg.ZAG, x, y, source, target, gamma, prediction, self.denoise))
@@ -85,11 +85,11 @@ class Walk:
         return x
 
     def look(self, x: Tensor, i: int) -> Branches:
-        """Both branches at node i in one pass: one prediction, for the move that it is then told with."""
+        """Both branches at node i in one pass: one prediction, for the move that it is then used for."""
         return self.denoise.look(x, self.nodes[i], Leg.ZIG)
 
     def stay(self, x: Tensor, y: Tensor, i: int, gamma: Gamma, seen: Branches | Prediction) -> Tensor:
-        """At node i the latent becomes y, by a prediction or a look, of which the probe is told."""
+        """At node i the latent becomes y, by a prediction or a look, which the probe receives."""
         t = self.nodes[i]
         prediction = seen.at(gamma) if isinstance(seen, Branches) else seen
         asked = BOTH if isinstance(seen, Branches) else ()

@@ -23,9 +23,9 @@ class Zigzag(Reflecting):
     rounds:       reflections a step (`T_max` in the official code)
     inversion:    `exact` is Eq. 4; `ref_0_22` is the official code as it runs under diffusers >= 0.22, whose
                   zag moves by the coefficients of the step below (with a v-network it also reads at s: v_at=s)
-    network_time: the time that the network is told in the zag: of the noisier node t, or of the cleaner s
+    network_time: the time that the network is given in the zag: of the noisier node t, or of the cleaner s
     v_at:         the level at which a v-prediction is read in the zag: t, or where the latent lies, s. A network that
-                  is told s means its v at s: network_time=s goes with v_at=s. Other networks ignore it.
+                  is given s means its v at s: network_time=s goes with v_at=s. Other networks ignore it.
     """
 
     name: ClassVar[str] = "zigzag"

@@ -25,7 +25,7 @@ class FixedPointResiduals(Measurement):
         return _Watch(pipeline)
 
     def check(self, legs: frozenset[str], can_watch: bool) -> None:
-        if Leg.ZAG not in legs:
+        if Leg.STAY not in legs:
             raise ValueError("measurements: residuals are of sampler=fixed_point; leave it out")
 
 
