@@ -12,14 +12,12 @@ from zz.lab.results import Results
 class Layout:
     """How the rows of an experiment are shown.
 
-    scores:  the metrics of the table, in order; empty: all that the rows have
-    by:      a field of the prompts' meta, such as category: a column for each of its values
-    against: the roles that rows are compared with; empty: all that were made
+    scores: the metrics of the table, in order; empty: all that the rows have
+    by:     a field of the prompts' meta, such as category: a column for each of its values
     """
 
     scores: tuple[str, ...] = ()
     by: str | None = None
-    against: tuple[str, ...] = ()
 
     def to_json(self) -> Mapping[str, Any]:
         """As a manifest keeps it."""
