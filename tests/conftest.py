@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background, and the commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,6 +28,18 @@ def pytest_collection_modifyitems(items):
 def _no_grad():
     with torch.no_grad():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_extension_of_another_test():
+    """Packages that a test names in extensions=[...] are found anew by the next one."""
+    yield
+    if "zz.cli.extensions" in sys.modules:
+        extensions = sys.modules["zz.cli.extensions"]
+        for package in extensions.packages[1:]:
+            for name in [name for name in sys.modules if name.split(".")[0] == package]:
+                del sys.modules[name]
+        extensions.load([])
 
 
 @pytest.fixture

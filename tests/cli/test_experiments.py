@@ -13,7 +13,6 @@ import zz.plan
 import zz.run
 import zz.score
 import zz.table
-from zz.cli import extensions
 from zz.cli.compose import cells, composed
 from zz.cli.conf import conf_dir
 from zz.cli.experiment import split
@@ -73,10 +72,7 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
         out, err = capfd.readouterr()
         return code, out, err
 
-    yield run
-    extensions.load([])
-    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
-        del sys.modules[name]
+    return run
 
 
 MINE = "extensions=[mine]"

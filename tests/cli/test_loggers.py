@@ -7,7 +7,6 @@ import pytest
 
 import zz.run
 import zz.score
-from zz.cli import extensions
 from zz.lab.store.store import Store
 
 LOGGER = '''
@@ -68,9 +67,7 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
         out, err = capfd.readouterr()
         return code, out, err
 
-    yield run
-    extensions.load([])
-    sys.modules.pop("theirs", None)
+    return run
 
 
 def told(tmp_path):
