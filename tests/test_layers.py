@@ -31,6 +31,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("diffusion/schedules", GROUND),
     ("diffusion/probes", GROUND),
     ("diffusion/samplers", MATHS),
+    ("diffusion/finite.py", MATHS | {"lightning_utilities"}),
     ("diffusion", {"torch"}),
     ("worlds", NUMBERS),
     ("data", NUMBERS | {"zz.worlds", "zz.diffusion.validate"}),

@@ -1,6 +1,7 @@
 """A real picture back to noise: `zz.invert` (Bai et al. 2025, Appendix C.2, Figures 12 and 13; Mokady et al. 2023)."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from zz.diffusion.finite import WEIGHTS, checked, naming, walked
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
-from zz.diffusion.noise import KeyedNoise
+from zz.diffusion.noise import KeyedNoise, Noise
 from zz.diffusion.probes.step import Probe, no_op
 from zz.diffusion.samplers.walk import Time, Walk
 from zz.diffusion.schedules.base import ModelSchedule, Schedule
@@ -20,6 +22,8 @@ from zz.diffusion.validate import check_choice, check_count, check_number
 from zz.models.base import Model, Pipeline
 from zz.models.compatible import check_guidance
 from zz.sampling import check_kind, listed_prompts, opening
+
+ENCODED = f"the autoencoder's latents of the picture are not finite; {WEIGHTS}"
 
 
 @torch.no_grad()
@@ -61,7 +65,8 @@ def invert(
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
 
-    Raises ValueError with the field, the value and what it may be.
+    Raises ValueError with the field, the value and what it may be, and `NotFinite`, which is one, where latents are not
+    finite.
     """
     pictures = read([images] if isinstance(images, Image.Image) else images)
     B, size = len(pictures), (pictures.shape[1], pictures.shape[2])
@@ -84,14 +89,19 @@ def invert(
         shape = pipeline.shape(size)
         check_guidance(guidance or CFG(), pipeline, [negative_prompt])
         nodes = (schedule or ModelSchedule()).bind(pipeline.schedule).sized(size).nodes(pipeline.levels, steps)
-        for chosen in torch.arange(B).split(batch_size or B):
-            cond, uncond = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
-            guided = pipeline.bind(guidance or CFG(), cond, uncond)
-            walk = Walk(guided, nodes, solver or DDIM(), KeyedNoise(tuple(chosen.tolist()), shape), probe)
-            x = pipeline.encode_image(pictures[chosen])
+
+        def up(noise: Noise, x: Tensor, conditions: Any, probe: Probe) -> Tensor:
+            walk = Walk(pipeline.bind(guidance or CFG(), *conditions), nodes, solver or DDIM(), noise, probe)
             for i in reversed(range(steps)):
                 x = walk.up(x, i, gamma, network_time=network_time, v_at=v_at)
-            latents.append(x)
+            return x
+
+        for chosen in torch.arange(B).split(batch_size or B):
+            conditions = pipeline.encode([texts[b] for b in chosen], [negative_prompt] * len(chosen))
+            noise = KeyedNoise(tuple(chosen.tolist()), shape)
+            with naming("images", int(chosen[0])):
+                clean = checked(pipeline.encode_image(pictures[chosen]), ENCODED)
+                latents.append(walked(partial(up, noise), clean, conditions, probe))
     return torch.cat(latents)
 
 

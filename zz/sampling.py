@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from zz.diffusion.finite import naming, walked
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.network import Guided
@@ -61,7 +62,8 @@ def sample(
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
 
-    Raises ValueError with the field, the value and what it may be.
+    Raises ValueError with the field, the value and what it may be, and `NotFinite`, which is one, where a picture or
+    its latents are not finite.
     """
     texts = listed_prompts(prompts)
     chosen = list(range(len(texts))) if seeds is None else _listed(seeds)
@@ -98,23 +100,24 @@ def sample(
                 raise ValueError("size is needed with a model that is open already")
         for start in range(0, len(texts), width):
             part = slice(start, start + width)
-            x = draw(
-                pipeline,
-                pipeline.encode(texts[part], negatives[part]),
-                chosen[part],
-                sampler=sampler or Zigzag(),
-                solver=solver or DDIM(),
-                guidance=guidance or CFG(),
-                schedule=schedule or ModelSchedule(),
-                steps=steps or 50,
-                size=pair(size) if size is not None else None,
-                x_T=None if initial_latents is None else initial_latents[part],
-                probe=probe,
-            )
-            if output == "latent":
-                latents.append(x)
-            else:
-                images += [_shown(picture) for picture in pipeline.decode(x)]
+            with naming("prompts", start):
+                x = draw(
+                    pipeline,
+                    pipeline.encode(texts[part], negatives[part]),
+                    chosen[part],
+                    sampler=sampler or Zigzag(),
+                    solver=solver or DDIM(),
+                    guidance=guidance or CFG(),
+                    schedule=schedule or ModelSchedule(),
+                    steps=steps or 50,
+                    size=pair(size) if size is not None else None,
+                    x_T=None if initial_latents is None else initial_latents[part],
+                    probe=probe,
+                )
+                if output == "latent":
+                    latents.append(x)
+                else:
+                    images += [_shown(picture) for picture in pipeline.decode(x)]
     return torch.cat(latents) if output == "latent" else images
 
 
@@ -138,23 +141,23 @@ def draw(
 
     conditions: what `pipeline.encode` gave for the prompts and the negative prompts
     around:     wraps what the sampler asks, as a prefix cache does
+
+    Raises NotFinite, with the latents, where some are not finite.
     """
     check_pair(sampler, guidance, pipeline)
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
-    cond, uncond = conditions
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
-    guided = pipeline.bind(guidance, cond, uncond)
     rule = schedule.bind(pipeline.schedule)
-    return sampler.sample(
-        guided if around is None else around(guided),
-        start.to(pipeline.device),
-        (rule if size is None else rule.sized(size)).nodes(pipeline.levels, steps),
-        solver,
-        KeyedNoise(tuple(seeds), tuple(shape)),
-        probe,
-    )
+    nodes = (rule if size is None else rule.sized(size)).nodes(pipeline.levels, steps)
+
+    def walk(x: Tensor, conditions: tuple[Any, Any], probe: Probe) -> Tensor:
+        guided = pipeline.bind(guidance, *conditions)
+        noise = KeyedNoise(tuple(seeds), tuple(shape))
+        return sampler.sample(guided if around is None else around(guided), x, nodes, solver, noise, probe)
+
+    return walked(walk, start.to(pipeline.device), conditions, probe)
 
 
 def opening(

@@ -106,7 +106,7 @@ def test_what_is_no_prompts_fault_ends_the_run(store_path):
     one = many(model=Strained(poison=PROMPTS[3]), prompts=(PROMPTS[3],) * 12)
     with pytest.raises(RuntimeError, match="too strange"):
         run(Store(store_path / "single"), one, batch_size=1)
-    assert len(Store(store_path / "single").failures(one.cell)) == 7
+    assert len(Store(store_path / "single").failures(one.cell)) == 8
 
 
 def test_prompts_are_encoded_once_a_model(store_path):

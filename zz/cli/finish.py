@@ -18,7 +18,7 @@ from zz.lab.scoring.scoring import SlotScored, score, unscored
 from zz.lab.scoring.sets import measure
 from zz.lab.sheet import contact_sheet
 from zz.lab.store.manifest import put
-from zz.lab.store.store import Store
+from zz.lab.store.store import Store, StoreError
 from zz.scorers.base import ImageScorer, SetMetric
 
 
@@ -33,12 +33,14 @@ def finish(out: Console, asked: Request, missing: int) -> int:
             asked.loggers.on_scored(done)
 
         scored = score(slots, store, asked.runner, tell, lambda text: warn(out, text))
-    for problem in (*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())):
+    problems = [*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())]
+    if not Shard.here().rank:
+        problems += _set_metrics(asked)
+    for problem in problems:
         out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
-    code = 1 if missing or scored.unreadable or scored.crashed else 0
+    code = 1 if missing or problems else 0
     if Shard.here().rank:
         return code
-    _set_metrics(asked)
     known = with_known_controls(asked)
     put(store, known)
     results = Results(store, known)
@@ -63,13 +65,23 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     return code
 
 
-def _set_metrics(asked: Request) -> None:
-    """Compute set metrics from the features that are there; they are kept in the store."""
-    device = asked.runner.device_list()[0]
+def _set_metrics(asked: Request) -> list[str]:
+    """Compute set metrics from the features that are there; they are kept in the store. What went wrong, if anything.
+
+    One that breaks down takes no other with it.
+    """
+    device, problems = asked.runner.device_list()[0], dict[str, None]()
     for job in asked.plan.jobs:
         for metric in asked.metrics.get(job.id, ()):
             if isinstance(metric, SetMetric):
-                measure(metric, job, asked.store, device)
+                try:
+                    measure(metric, job, asked.store, device)
+                except StoreError:
+                    raise
+                except Exception as error:
+                    said = f"{type(error).__name__}: {error}".split("\n")[0]
+                    problems[f"scorer {metric.name}, {asked.manifest.row(job.id).title}: {said}"] = None
+    return list(problems)
 
 
 def _columns(asked: Request) -> list[tuple[str, Job]]:

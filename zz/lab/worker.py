@@ -3,24 +3,26 @@
 import gc
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zz.data.base import Picture
 from zz.diffusion.cost import Cost
+from zz.diffusion.finite import NotFinite
 from zz.diffusion.leg import Leg
 from zz.diffusion.network import Branches, Guided
 from zz.diffusion.prediction import Gamma, Prediction
 from zz.diffusion.prefix_cache import PrefixCache
 from zz.diffusion.probes.meter import Meter
-from zz.diffusion.probes.step import both
+from zz.diffusion.probes.step import Probe, both
 from zz.diffusion.schedule import Node
 from zz.lab.device import describe, opened, out_of_memory, peak_bytes
-from zz.lab.encoder import Encoder, draw_pictures
+from zz.lab.encoder import Conditions, Encoder, draw_pictures
 from zz.lab.job import Job
-from zz.lab.measurements.base import Measurement
+from zz.lab.measurements.base import Measurement, Values
 from zz.lab.scale import at_scales
 from zz.lab.slots import Bundle, Slot, SlotDone
 from zz.lab.store.store import Store, StoreError
@@ -83,18 +85,16 @@ class _SlotMaker:
         made, errors, cost = dict[str, Tensor](), dict[str, Exception](), Cost(0, 0)
         if measure:
             try:
-                made, cost = self._measured(slot, measure, lacking)
+                made, errors, cost = self._measured(slot, measure, lacking)
             except StoreError:
                 raise
             except Exception as error:  # a prompt fails, or the batch does not fit: pictures are made all the same
                 said = f"{type(error).__name__}: {error}".split("\n")[0]
                 self.remarks.append(f"{len(slot.own)} pictures could not be measured ({said})")
-        if lacking and not made:
+        if lacking and not made and not errors:
             made, errors, cost = self._pictures(job, slot.padded, cache)
         shared = (cache.predictions - before[0], cache.evals - before[1]) if cache else (0, 0)
         self.empty = 0 if made or not lacking else self.empty + 1
-        if errors and not made and (len(errors) > 1 or self.empty == MAX_EMPTY_SLOTS):
-            raise next(iter(errors.values()))
         by_name = {one.name: one for one in slot.padded}
         failed = {name: f"{type(e).__name__}: {e}".split("\n")[0] for name, e in errors.items() if name in lacking}
         for name in slot.names:
@@ -104,6 +104,8 @@ class _SlotMaker:
             elif name in lacking:
                 one = by_name[name]
                 self.store.put_image(job.cell, name, picture(made[name]), one.prompt.text, one.seed)
+        if errors and not made and (_no_prompts_fault(errors) or self.empty == MAX_EMPTY_SLOTS):
+            raise next(iter(errors.values()))
         yield from self.remarks
         self.remarks.clear()
         written = tuple(name for name in slot.names if name in lacking and name in made)
@@ -120,9 +122,9 @@ class _SlotMaker:
             meter = Meter(job.recipe.guidance.evals)
             try:
                 conditions = self.encoder(job, pictures)
-                x = draw_pictures(job, pictures, self.pipeline, conditions, meter, self._around(job, pictures, cache))
-                made = dict(zip([one.name for one in pictures], self.pipeline.decode(x), strict=True))
-                return made, {}, Cost(meter.predictions, meter.evals)
+                around = self._around(job, pictures, cache)
+                x, bad = _drawn(job, pictures, self.pipeline, conditions, meter, around)
+                return *self._decoded(x, bad, pictures), Cost(meter.predictions, meter.evals)
             except StoreError:
                 raise  # no prompt's fault
             except Exception as error:
@@ -146,6 +148,23 @@ class _SlotMaker:
             found, errors, cost = found | some, errors | wrong, max(cost, each)
         return found, errors, cost
 
+    def _decoded(
+        self, x: Tensor, bad: dict[int, Exception], pictures: Sequence[Picture]
+    ) -> tuple[dict[str, Tensor], dict[str, Exception]]:
+        """Pixels by name and errors by name, of latents of which some rows are bad. The others keep their bits."""
+        names, pixels = [one.name for one in pictures], None
+        while pixels is None and len(bad) < len(x):
+            x = x.index_fill(0, torch.tensor(list(bad), dtype=torch.long, device=x.device), 0.0)
+            try:
+                pixels = self.pipeline.decode(x)
+            except NotFinite as error:
+                if not set(error.rows) - bad.keys():
+                    raise
+                bad |= dict.fromkeys(error.rows, error)
+        errors = {names[row]: error for row, error in bad.items()}
+        made = {} if pixels is None else dict(zip(names, pixels, strict=True))
+        return {name: one for name, one in made.items() if name not in errors}, errors
+
     def _around(
         self, job: Job, pictures: Sequence[Picture], cache: PrefixCache | None
     ) -> Callable[[Guided], Guided] | None:
@@ -163,27 +182,59 @@ class _SlotMaker:
 
     def _measured(
         self, slot: Slot, measurements: Sequence[Measurement], lacking: set[str]
-    ) -> tuple[dict[str, Tensor], Cost]:
+    ) -> tuple[dict[str, Tensor], dict[str, Exception], Cost]:
         """The slot sampled once for each measurement, watched; the pictures are the same bits as without.
 
-        What the probes ask beyond the trajectory is counted apart, in the measurement itself (`extra_predictions`).
+        Pixels by name, errors by name, and what one picture cost. What the probes ask beyond the trajectory is counted
+        apart, in the measurement itself (`extra_predictions`).
         """
-        job, made, cost = slot.job, dict[str, Tensor](), Cost(0, 0)
+        job, made, errors, cost = slot.job, dict[str, Tensor](), dict[str, Exception](), Cost(0, 0)
         pictures, names = slot.padded, [one.name for one in slot.padded]
         for measurement in measurements:
             watch, meter = measurement.watch(self.pipeline, job.recipe.size), Meter(job.recipe.guidance.evals)
             calls = _Calls(self._around(job, pictures, None))
             texts = [one.prompt.text for one in pictures]
             conditions = watch.pipeline.encode(texts, [job.recipe.negative_prompt] * len(texts))
-            x = draw_pictures(job, pictures, watch.pipeline, conditions, both(meter, watch.probe), calls.of)
+            x, bad = _drawn(job, pictures, watch.pipeline, conditions, both(meter, watch.probe), calls.of)
             values, cost = dict(zip(names, watch.values(), strict=True)), Cost(meter.predictions, meter.evals)
+            without = {names[row] for row in bad} | {name for name, found in values.items() if not _all_finite(found)}
             for one in self._unmeasured(slot, measurement):
+                if one.name in without:
+                    self.remarks.append(f"{one.name}: {measurement.name} is not finite, and not kept")
+                    continue
                 found = {**values[one.name], "extra_predictions": calls.made - meter.predictions}
                 self.store.put_measured(job.cell, measurement.identity, one.name, found)
-            if lacking and not made:
-                made = dict(zip(names, self.pipeline.decode(x), strict=True))
+            if lacking and not made and not errors:
+                made, errors = self._decoded(x, bad, pictures)
         self.encoder.used(job, slot.padded)
-        return made, cost
+        return made, errors, cost
+
+
+def _drawn(
+    job: Job,
+    pictures: Sequence[Picture],
+    pipeline: Pipeline,
+    conditions: Conditions,
+    probe: Probe,
+    around: Callable[[Guided], Guided] | None,
+) -> tuple[Tensor, dict[int, Exception]]:
+    """A batch of latents, and the rows of it that are not finite, with why."""
+    try:
+        return draw_pictures(job, pictures, pipeline, conditions, probe, around), {}
+    except NotFinite as error:
+        if error.latents is None:
+            raise
+        x, error.latents, error.__traceback__ = error.latents, None, None  # they hold what the network computed
+        return x, dict.fromkeys(error.rows, error)
+
+
+def _no_prompts_fault(errors: Mapping[str, Exception]) -> bool:
+    """Whether a slot of which every picture failed tells that the others will fail, too."""
+    return len(errors) > 1 and not all(isinstance(error, NotFinite) for error in errors.values())
+
+
+def _all_finite(values: Values) -> bool:
+    return all(np.isfinite(found).all() for found in values.values() if np.asarray(found).dtype.kind in "fc")
 
 
 def _same(guided: Guided) -> Guided:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from zz.diffusion.finite import NotFinite
 from zz.diffusion.schedules.timesteps import Timesteps
 from zz.diffusion.validate import check_count
 from zz.models.base import Can
@@ -111,7 +112,15 @@ class AnimateDiffPipeline(StableDiffusionPipeline):
         return channels, self.frames, *sides
 
     def decode(self, x: Tensor) -> Tensor:
-        return torch.stack([self._decoded(clip.transpose(0, 1)) for clip in x])
+        clips, bad = [], []
+        for row, clip in enumerate(x):
+            try:
+                clips.append(self._decoded(clip.transpose(0, 1)))
+            except NotFinite as error:
+                bad.append((row, error.what))
+        if bad:
+            raise NotFinite(bad[0][1], [row for row, _ in bad])
+        return torch.stack(clips)
 
     def _decoded(self, frames: Tensor) -> Tensor:
         """One clip's latents, (F, C, h, w), as pictures."""

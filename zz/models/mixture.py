@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from zz.diffusion.finite import checked
 from zz.diffusion.levels import Discrete, Flow, Levels, discrete
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity, from_x0
 from zz.diffusion.schedule import Node
@@ -140,7 +141,8 @@ class MixturePipeline(Pipeline):
     def decode(self, x: Tensor) -> Tensor:
         if x.shape[1] != 3:
             raise ValueError("a 2-D point is no picture; ask for output='latent'")
-        return ((x.float() + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1)
+        pixels = checked(x.float(), "the picture is not finite")
+        return ((pixels + 1) * 127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 2, 3, 1)
 
     def encode_image(self, pictures: Tensor) -> Tensor:
         if self.shape((16, 16))[0] != 3:

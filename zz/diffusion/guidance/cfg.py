@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from zz.diffusion.guidance.base import Guidance
@@ -50,7 +51,8 @@ class CFG(Guidance):
         back = {"eps": from_eps, "x0": from_x0, "v": from_v}[self.rescale_on]
         output, wanted = read[self.rescale_on](mixed), read[self.rescale_on](cond)
         over = tuple(range(1, x.ndim))  # per image
-        factor = wanted.std(over, keepdim=True) / output.std(over, keepdim=True)
+        spread = output.std(over, keepdim=True)
+        factor = torch.where(spread > 0, wanted.std(over, keepdim=True) / spread, 1.0)
         if self.rescale_on == "v" and abs(node.alpha**2 + node.sigma**2 - 1) > 1e-6:
             raise ValueError("guidance.rescale_on=v is of networks that say v; on a rectified flow choose x0")
         plain = node._replace(v_at=None)  # mixed and cond are read where the latent is

@@ -30,7 +30,7 @@ class EffectiveGuidance(Measurement):
     """
 
     name: ClassVar[str] = "effective_guidance"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def watch(self, pipeline: Pipeline, size: tuple[int, int]) -> Watch:
         return _Watch(pipeline)
@@ -60,7 +60,7 @@ class _Watch(Watch):
         for i in steps:
             assert self._denoise is not None
             (x, t), (y, s) = self._starts[i], self._ends[i]
-            eps = (y / s.alpha - x / t.alpha) / (s.r - t.r)
+            eps = (y * t.alpha - x * s.alpha) / (s.sigma * t.alpha - t.sigma * s.alpha)  # finite at alpha_t = 0
             branches = self._denoise.look(x, t, Leg.ZIG)
             moved, d = (eps - branches.u.eps).flatten(1).double(), branches.gap.flatten(1).double()
             norm = d.norm(dim=1).clamp(min=1e-12)

@@ -15,7 +15,7 @@ from zz.models.base import Pipeline
 class FixedPointResiduals(Measurement):
     """The largest change of any value of a picture's latent, by step and iteration.
 
-    moved: (steps, iterations), NaN where a step has fewer; `step`: the step indices
+    moved: (steps, iterations), of several rounds one after the other; `step`: the step indices
     """
 
     name: ClassVar[str] = "residuals"
@@ -32,23 +32,17 @@ class FixedPointResiduals(Measurement):
 class _Watch(Watch):
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline, self._moved = pipeline, dict[int, list[np.ndarray]]()
-        self._batch = 0
 
     @property
     def pipeline(self) -> Pipeline:
         return self._pipeline
 
     def probe(self, step: Step) -> None:
-        self._batch = len(step.x)
         if step.leg is Leg.STAY:
             moved = (step.y - step.x).abs().flatten(1).amax(1).double().cpu().numpy()  # (B,)
             self._moved.setdefault(step.i, []).append(moved)
 
     def values(self) -> list[Values]:
         steps = sorted(self._moved)
-        most = max((len(moved) for moved in self._moved.values()), default=0)
-        table = np.full((self._batch, len(steps), most), np.nan)
-        for row, i in enumerate(steps):
-            for column, moved in enumerate(self._moved[i]):
-                table[:, row, column] = moved
-        return [{"step": np.array(steps), "moved": one} for one in table]
+        by_step = [np.stack(self._moved[i], 1) for i in steps]  # each (B, iterations)
+        return [{"step": np.array(steps), "moved": one} for one in np.stack(by_step, 1)]

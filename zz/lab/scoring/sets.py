@@ -1,5 +1,6 @@
 """Set metrics, computed from stored features and kept by the pictures that they read."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -23,12 +24,17 @@ def reference(metric: SetMetric, store: Store, device: str = "cpu") -> Mapping[s
     except Exception:  # whatever numpy and zip raise on a file that is not there, or is cut
         with metric.features.open(device) as extract:
             made = metric.reference(extract)
+        if not all(np.isfinite(one).all() for one in made.values() if one.dtype.kind == "f"):
+            raise ValueError(f"{metric.name} would compare with features that are not finite") from None
         store.keep_arrays(name, made)
         return made
 
 
 def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> Interval | None:
-    """The metric of a row's pictures that have features, kept by what it read; None if too few have."""
+    """The metric of a row's pictures that have features, kept by what it read; None if too few have.
+
+    Raises what the metric raises, and ValueError where what it gives is not finite; that is not kept.
+    """
     features = store.features(job.cell, identity(metric.features))
     there = [
         (picture, features[name]) for picture, name in zip(job.pictures, job.names(), strict=True) if name in features
@@ -40,5 +46,7 @@ def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> I
         return known
     rows, prompts = np.stack([row for _, row in there]), [picture.prompt for picture in pictures]
     found = metric.measure(rows, prompts, reference(metric, store, device))
+    if not math.isfinite(found.value):
+        raise ValueError(f"it gave no finite number for {len(pictures)} pictures")
     store.keep(set_name(identity(metric), job.cell.key, pictures), list(found))
     return found

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
+from zz.diffusion.finite import checked
 from zz.diffusion.levels import Levels
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity
 from zz.diffusion.schedule import Node
@@ -21,6 +22,10 @@ from zz.models.base import Pipeline
 from zz.models.pretrained.scheduler import from_config
 
 FLOW = "flow_prediction"
+NO_PICTURE = (
+    "what the autoencoder decodes is not finite; SDXL's own overflows in precision 16: choose model=sdxl_fp16_vae, "
+    "model.vae=ANOTHER or runner.precision=32; elsewhere replace its weights"
+)
 READ = {"epsilon": from_eps, "v_prediction": from_v, FLOW: from_velocity}  # by prediction type
 
 
@@ -147,7 +152,7 @@ class LatentPipeline(Pipeline):
         with self._vae() as vae:
             pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to the CPU
-        shown = (pictures.float() / 2 + 0.5).clamp(0, 1)
+        shown = (checked(pictures.float(), NO_PICTURE) / 2 + 0.5).clamp(0, 1)
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
 
     @torch.no_grad()
