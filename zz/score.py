@@ -1,38 +1,13 @@
 """python -m zz.score: add scores to pictures that exist; never make one."""
 
 import sys
-from collections.abc import Sequence
-from functools import partial
-
-from omegaconf import DictConfig
 
 from zz.cli.command import command
-from zz.cli.conf import Refusal
-from zz.cli.finish import finish
-from zz.cli.request import put, request
-from zz.cli.terminal.console import console, warn
-from zz.cli.terminal.plan import show_plan
-
-
-def score(configs: Sequence[DictConfig]) -> int:
-    """Score what is there of the cells that `zz.run` would make with the same words; return the exit code."""
-    out = console()
-    asked = request(configs, partial(warn, out))
-    if not asked.plan.there:
-        raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")
-    asked.store.check_writable()
-    show_plan(out, asked.plan, "not made yet, and left so")
-    asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
-    put(asked)
-    try:
-        return finish(out, asked, 0)
-    finally:
-        asked.loggers.on_end(0, asked.plan.images)
 
 
 def main() -> int:
     """The command."""
-    return command(score, "score")
+    return command("score", "score")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from zz.cli.conf import conf_dir
+from zz.cli.verbs.run import run
 from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
-from zz.run import run
 
 
 @pytest.fixture

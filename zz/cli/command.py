@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import hydra
@@ -26,13 +27,20 @@ sys.path.append(str(Path(__file__).resolve().parent / "plugins"))
 pending_sweeps: list[Callable[[Sequence[Sequence[str]]], None]] = []
 
 
-def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> int:
-    """Run a command under Hydra and return its exit code. `task` sees one config, or all of a sweep at once."""
+def command(verb: str, config_name: str) -> int:
+    """Run a command under Hydra and return its exit code.
+
+    verb: the function of that name in `zz.cli.verbs` sees one config, or all of a sweep at once
+    """
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
     home = os.getpid()
     guarded = partial(_guarded, full=full, config_name=config_name)
+
+    def task(configs: Sequence[DictConfig]) -> int:
+        code: int = getattr(import_module(f"zz.cli.verbs.{verb}"), verb)(configs)  # only now: --help needs no torch
+        return code
 
     def work(configs: Sequence[DictConfig]) -> None:
         codes.append(guarded(lambda: task(configs)))

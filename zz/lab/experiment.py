@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from zz.lab.results import Results
+if TYPE_CHECKING:
+    from zz.lab.results import Results  # loads scipy, and a list of cells needs none
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,5 @@ class Experiment:
     common: str = ""
     cost: str = ""
     layout: Layout = field(default_factory=Layout)
-    study: Callable[[Results], Any] | None = None
-    page: Callable[[Results, Path], str] | None = None
+    study: Callable[["Results"], Any] | None = None
+    page: Callable[["Results", Path], str] | None = None

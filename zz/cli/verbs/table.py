@@ -1,0 +1,102 @@
+"""`zz table`: what a store holds of a run or an experiment, as a table. Makes nothing."""
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+
+import zz
+from zz.cli.conf import Refusal
+from zz.cli.config import store_of
+from zz.cli.experiment import find as find_experiment
+from zz.cli.experiment import known
+from zz.cli.terminal.console import console
+from zz.cli.terminal.tables import show_by, show_cells, show_comparisons
+from zz.lab.experiment import Experiment, Layout
+from zz.lab.record import revision
+from zz.lab.results import Results
+from zz.lab.store.manifest import find
+
+FORMATS = ("terminal", "markdown", "latex", "csv")
+
+
+def table(configs: Sequence[DictConfig]) -> int:
+    """Show or write the table of a manifest; return the exit code."""
+    out = console()
+    for config in configs:
+        if config.format not in FORMATS:
+            raise Refusal(f"format={config.format} is not known; known are {', '.join(FORMATS)}")
+        store = store_of(config)
+        store.check_format()
+        results = Results(store, find(store, config.name))
+        experiment = _experiment(results.manifest.name)
+        layout = experiment.layout if experiment else Layout(**(results.manifest.layout or {}))
+        scores = list(config.scores) or [name for name in layout.scores if name in results.metrics]
+        by = config.by or layout.by
+        lacking = _lacking(results, out)
+        if lacking and not config.allow_partial:
+            what = "1 row lacks" if lacking == 1 else f"{lacking} rows lack"
+            raise Refusal(f"{what} pictures: run the same words again, or say allow_partial=true")
+        if experiment and experiment.page and config.out:
+            Path(config.out).parent.mkdir(parents=True, exist_ok=True)
+            _write(out, Path(config.out), experiment.page(results, Path(config.out).with_suffix("")))
+        elif config.format == "terminal":
+            _show(out, results, scores, by)
+        else:
+            text = _rendered(results, config.format, scores, by)
+            if config.out:
+                _write(out, Path(config.out), text)
+            else:
+                print(text)  # noqa: T201
+    return 0
+
+
+def _experiment(name: str) -> Experiment | None:
+    return find_experiment(name) if name in known() else None
+
+
+def _lacking(results: Results, out: Console) -> int:
+    """Name the rows of which pictures are missing; return how many they are."""
+    found = 0
+    for row in results.manifest.rows:
+        if (there := results.there(row)) < (wanted := row.wanted * row.repeats):
+            found += 1
+            out.print(f"[yellow]{escape(row.title)}: {there} of {wanted} images[/]", soft_wrap=True)
+    return found
+
+
+def _show(out: Console, results: Results, scores: list[str], by: str | None) -> None:
+    if by:
+        show_by(out, results, by, scores)
+        return
+    show_cells(out, results, scores)
+    show_comparisons(out, results, True, scores)
+
+
+def _rendered(results: Results, form: str, scores: list[str], by: str | None) -> str:
+    try:
+        from zz.analysis.render import frame
+    except ModuleNotFoundError as error:
+        raise Refusal(f"format={form} needs {error.name}: pip install 'zz[analysis]'") from error
+    return str(getattr(frame, form)(frame.frame(results, scores, by)))
+
+
+def _head() -> str:
+    """What made a page: the command, the commit, the date."""
+    at = revision()
+    commit = f"commit {at['revision'][:12]}{' with changes' if at['dirty'] else ''}" if at else f"zz {zz.__version__}"
+    return f"<!-- python -m zz.table {shlex.join(sys.argv[1:])} | {commit} | {time.strftime('%Y-%m-%d')} -->\n"
+
+
+def _write(out: Console, path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text((_head() if path.suffix == ".md" else "") + text, encoding="utf-8")
+    except OSError as error:
+        raise Refusal(f"out={path} cannot be written ({error.strerror}); choose another") from error
+    out.print(escape(str(path)), soft_wrap=True)
