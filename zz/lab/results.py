@@ -85,6 +85,14 @@ class Results:
         entries = self.prompts(row).entries
         return {e: s for e, s in found.items() if where(entries[e])}
 
+    def scored(self, row: Row, name: str) -> int:
+        """How many of the row's prompts a metric's number is of, each with all of its pictures."""
+        about = (row.scorers or {}).get(name)
+        if about is None or about["kind"] == "image":
+            return len(self.by_picture(row, name))
+        there, pictures = self.features(row, about["features"]), self.pictures(row)
+        return len({p.entry for p in pictures} - {p.entry for p in pictures if p.name not in there})
+
     def _read(self, row: Row, name: str) -> dict[int, tuple[float, ...]]:
         about = (row.scorers or {}).get(name)
         if about is None or about.get("kind") == "set":
