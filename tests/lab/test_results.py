@@ -11,6 +11,7 @@ from PIL import Image, ImageColor
 from rich.console import Console
 
 from tests.make import job, kept, scored
+from zz.cli.terminal.console import rate
 from zz.cli.terminal.plan import show_jobs
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons, show_verdicts
 from zz.data.base import Prompt, PromptList
@@ -312,3 +313,17 @@ def test_of_a_set_metric_only_finite_values_are_kept_and_all_is_json(store_path)
     assert names.kept(store, identity(metric), one.cell.key, one.pictures) == (2, -math.inf, math.inf)
     (path,) = (store.root / "sets").iterdir()
     json.loads(path.read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ((0.57, 0.44, 0.68), "57 % [44, 68]"),
+        ((0.567, 0.502, 0.632), "56.7 % [50.2, 63.2]"),
+        ((0.567, 0.5004, 0.632), "56.70 % [50.04, 63.20]"),
+        ((0.45, 0.40, 0.50), "45 % [40, 50]"),
+        ((math.nan, 0, 1), "nan % [0, 100]"),
+    ],
+)
+def test_what_is_printed_of_a_rate_tells_its_ends_from_one_half(interval, text):
+    assert rate(Interval(*interval)) == text

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from zz.cli.terminal import remarks
-from zz.cli.terminal.console import arrow, number
+from zz.cli.terminal.console import arrow, number, rate
 from zz.lab.results import Results, meta_is
 from zz.lab.store.manifest import Row
 from zz.lab.store.store import CellSummary
@@ -127,11 +127,9 @@ def show_comparisons(out: Console, results: Results, partial: bool = False, scor
     names, lines = [], []
     for one in found:
         w = one.winning
-        rate, low, high = (100 * x for x in w.rate)
         number_of = f"{titles.index(one.row.title) + 1} / " if len(titles) > 1 else ""
         names.append(f"{number_of}{one.role} ({one.against.predictions})")
-        rate_shown = f"{rate:.0f} % [{low:.0f}, {high:.0f}]"
-        lines.append([one.score, f"{w.win}/{w.tie}/{w.loss}", rate_shown, number(w.difference), f"{w.p:.2g}"])
+        lines.append([one.score, f"{w.win}/{w.tie}/{w.loss}", rate(w.rate), number(w.difference), f"{w.p:.2g}"])
     numbered(out, table, names, lines, "against (predictions)")
     if len(titles) > 1:
         for n, title in enumerate(titles, 1):
