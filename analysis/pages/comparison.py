@@ -46,13 +46,23 @@ def page(results: Results, out: Path) -> str:
     measurer = Measurer(results)
     text, records = ["# Zigzag and its controls on the shapes model\n"], []
     shown: list[tuple[str, list[tuple[MethodCell, Measures]]]] = []
-    for setting in settings(results):
-        entries = range(setting.cells[0].row.wanted)
-        measured = [(cell, measurer.measure(cell, entries)) for cell in setting.cells]
+    parted = settings(results)
+    beside = {cell.row.id for setting in parted for cell in setting.cells}
+    alone = [cell for cell in cells(results) if cell.row.id not in beside]
+    lacking = [f"- {c.name}, T = {c.steps}, gamma1 = {c.gamma1:g}: no standard sampling like it" for c in alone]
+    for setting in parted:
+        entries, measured = range(setting.cells[0].row.wanted), []
+        for cell in setting.cells:
+            if (n := len(measurer.scored(cell))) == len(entries):
+                measured.append((cell, measurer.measure(cell, entries)))
+            else:
+                lacking.append(f"- {setting.name}, {cell.name}: {n} of {len(entries)} made and scored")
         text += [f"\n## {setting.name}\n", *_scores(measured), "", *_against(results, measured, measurer)]
         records += [_record(setting.name, cell, measures) for cell, measures in measured]
         if len(measured) > 2:
             shown.append((setting.name, measured))
+    if lacking:
+        text += ["\n## Left out above\n", *lacking]
     out.parent.mkdir(parents=True, exist_ok=True)
     pandas.DataFrame(records).to_csv(out.with_suffix(".csv"), index=False)
     draw(shown, out.with_suffix(".png"))

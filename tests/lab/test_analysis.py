@@ -15,7 +15,7 @@ from tests.make import job, kept
 from zz.analysis import measures, pairs
 from zz.analysis.cells import cells
 from zz.analysis.decompose import decompositions, parts, trios
-from zz.analysis.pages import methods
+from zz.analysis.pages import comparison, methods
 from zz.analysis.plots.pareto import front
 from zz.data.base import PromptList
 from zz.data.shapes_prompts import Shapes
@@ -36,6 +36,7 @@ from zz.models.mixture import Mixture
 from zz.scorers.base import Features
 from zz.scorers.clip import ClipSimilarity
 from zz.scorers.diversity import Diversity
+from zz.scorers.frechet import Moments, frechet, moments
 from zz.scorers.shapes.scorers import Cleanliness, ShapesAlignment, ShapesCorrect
 from zz.scorers.shapes.truth import ShapesFrechet
 
@@ -318,3 +319,51 @@ def test_the_front_is_what_nothing_cheaper_beats():
     points = [point(*one) for one in ((20, 0.5), (8, 0.4), (8, 0.3), (10, 0.4), (40, 0.45), (30, 0.6))]
     assert [(cell.row.evals, m.correct.value) for cell, m in front(points)] == [(8, 0.4), (20, 0.5), (30, 0.6)]
     assert front([]) == []
+
+
+def test_the_page_of_the_comparison_says_what_it_leaves_out(tmp_path, monkeypatch):
+    """A row that is half made, and one without standard sampling beside it."""
+    monkeypatch.setattr(measures, "ClipFeatures", Colours)
+    monkeypatch.setattr(measures, "ShapesFrechet", partial(ShapesFrechet, truth=12))
+    store, whole = Store(tmp_path / "store"), make(sampler=Standard(4.0))
+    half, alone = make(sampler=Zigzag(4.0, 0.0)), make(sampler=Zigzag(3.0, 0.0))
+    put(store, whole, [1, 0] * 4)
+    put(store, half, [1, 1, 1])
+    put(store, alone, [1] * N)
+    text = comparison.page(Results(store, kept(store, whole, half, alone, scorers=METRICS)), tmp_path / "page")
+    assert "| standard | 4 | 8 | 50 [" in text and "| zigzag |" not in text
+    assert "- shapes, 8 prompts, T = 4, gamma1 = 4, zigzag: 3 of 8 made and scored" in text
+    assert "- zigzag, T = 4, gamma1 = 3: no standard sampling like it" in text
+
+
+def test_seeds_of_a_prompt_are_one_unit_on_a_page(tmp_path, monkeypatch):
+    """Two pictures of each of eight prompts: the second like the first, so that nothing is surer."""
+    monkeypatch.setattr(measures, "ClipFeatures", Colours)
+    monkeypatch.setattr(measures, "ShapesFrechet", partial(ShapesFrechet, truth=12))
+    right, found = {"ours": [1, 1, 1, 0, 1, 1, 0, 0], "theirs": [0, 1, 0, 0, 1, 0, 1, 0]}, []
+    for repeats in (1, 2):
+        store, listed = Store(tmp_path / str(repeats)), replace(LIST, repeats=repeats)
+        jobs = {"ours": job(listed, steps=4, model=Everything(), sampler=Zigzag(4.0, 0.0))}
+        jobs["theirs"] = job(listed, steps=4, model=Everything(), sampler=Standard(4.0))
+        for name, one in jobs.items():
+            put(store, one, right[name] * repeats)
+        results = Results(store, kept(store, *jobs.values(), scorers=METRICS))
+        cell = {one.kind: one for one in cells(results)}
+        measurer = measures.Measurer(results)
+        compared = measurer.compare(cell["Zigzag"], cell["Standard"], range(N))["shapes_correct"]
+        x = measurer.measure(cell["Zigzag"], range(N))
+        found.append((compared.n, *compared.rate, compared.p, *x.correct, *x.strict))
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_the_frechet_distance_leaves_out_all_pictures_of_a_prompt_at_once():
+    metric, rows = ShapesFrechet(Colours(), truth=12), np.random.default_rng(0).normal(size=(2 * N, 3))
+    with Colours().open() as extract:
+        truth = metric.reference(extract)
+    found = metric.measure(rows, [picture.prompt for picture in replace(LIST, repeats=2).pictures()], truth)
+    left_out = [np.delete(rows, [i, i + N], 0) for i in range(N)]
+    d = np.array([frechet(moments(some), Moments(truth["mean"], truth["covariance"])) for some in left_out])
+    half = 2.364624 * np.sqrt((N - 1) / N * ((d - d.mean()) ** 2).sum())
+    assert (found.value - found.low, found.high - found.value) == pytest.approx((half, half), rel=1e-5)
+    assert metric.measure(rows[:3], [LIST.entries[0]] * 3, truth)[1:] == (-np.inf, np.inf), "one prompt has no spread"
+    assert metric.measure(rows[:3], [*LIST.entries[:1] * 2, LIST.entries[1]], truth)[1:] == (-np.inf, np.inf)

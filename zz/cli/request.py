@@ -165,7 +165,9 @@ def about_metric(metric: Metric) -> Mapping[str, Any]:
         "higher_is_better": metric.higher_is_better,
         "reads": list(metric.reads) if isinstance(metric, ImageScorer) else [],
     }
-    return found | ({"features": identity(metric.features)} if isinstance(metric, SetMetric) else {})
+    if isinstance(metric, SetMetric):
+        found |= {"features": identity(metric.features), "of_covariance": metric.of_covariance}
+    return found
 
 
 def _shown(job: Job) -> str:

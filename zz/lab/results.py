@@ -1,6 +1,6 @@
 """From a manifest and what the store holds to numbers: each row's means, and its comparisons with its controls.
 
-The unit of statistics is the entry: its pictures (`dataset.repeats`) are averaged first.
+The unit of statistics is the entry: its pictures (`dataset.repeats`) are averaged first, as are its wins.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from zz.data.base import Picture, Prompt, PromptList
 from zz.lab.cell import Cell
 from zz.lab.scoring.names import kept, meta_name
-from zz.lab.stats import Interval, Winning, mean, proportion, winning
+from zz.lab.stats import Interval, Winning, mean, share, winning
 from zz.lab.store.manifest import Manifest, Row
 from zz.lab.store.store import Store
 
@@ -36,7 +36,7 @@ class Results:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self.store, self.manifest = store, manifest
         self._lists: dict[tuple[str, int], PromptList] = {}
-        self._scores: dict[tuple[str, str], dict[int, float]] = {}
+        self._scores: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
         self._names: dict[str, set[str]] = {}
         self._features: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
 
@@ -72,6 +72,10 @@ class Results:
 
     def scores(self, row: Row, name: str, where: Where | None = None) -> dict[int, float]:
         """entry -> score, the mean over its pictures; entries of which a picture lacks it are left out."""
+        return {e: sum(s) / len(s) for e, s in self.by_picture(row, name, where).items()}
+
+    def by_picture(self, row: Row, name: str, where: Where | None = None) -> dict[int, tuple[float, ...]]:
+        """entry -> the scores of its pictures, by repeat; entries of which a picture lacks it are left out."""
         key = row.id, name
         if key not in self._scores:
             self._scores[key] = self._read(row, name)
@@ -81,21 +85,29 @@ class Results:
         entries = self.prompts(row).entries
         return {e: s for e, s in found.items() if where(entries[e])}
 
-    def _read(self, row: Row, name: str) -> dict[int, float]:
+    def scored(self, row: Row, name: str) -> int:
+        """How many of the row's prompts a metric's number is of, each with all of its pictures."""
+        about = (row.scorers or {}).get(name)
+        if about is None or about["kind"] == "image":
+            return len(self.by_picture(row, name))
+        there, pictures = self.features(row, about["features"]), self.pictures(row)
+        return len({p.entry for p in pictures} - {p.entry for p in pictures if p.name not in there})
+
+    def _read(self, row: Row, name: str) -> dict[int, tuple[float, ...]]:
         about = (row.scorers or {}).get(name)
         if about is None or about.get("kind") == "set":
             return {}
-        values, sums = self.store.scores(_Key(row.cell), about["id"]), dict[int, list[float]]()
+        values, found = self.store.scores(_Key(row.cell), about["id"]), dict[int, list[float]]()
         for picture in self.pictures(row):
             said = values.get(meta_name(picture.name, tuple(about["reads"]), picture.prompt.meta))
-            sums.setdefault(picture.entry, []).append(math.nan if said is None else said)
-        return {e: sum(s) / len(s) for e, s in sums.items() if not any(map(math.isnan, s))}
+            found.setdefault(picture.entry, []).append(math.nan if said is None else said)
+        return {e: tuple(s) for e, s in found.items() if all(map(math.isfinite, s))}
 
     def mean(self, row: Row, name: str, where: Where | None = None) -> Interval:
-        """The mean with Student's interval; for 0/1 scores the proportion with Wilson's; a set metric as kept."""
+        """The mean with Student's interval; for 0/1 scores the share with its score interval; a set metric as kept."""
         if (self.metrics.get(name) or {}).get("kind") == "set":
             return self.set_metric(row, name) or Interval(math.nan, math.nan, math.nan)
-        return average(list(self.scores(row, name, where).values()))
+        return average(list(self.by_picture(row, name, where).values()))
 
     def set_metric(self, row: Row, name: str) -> Interval | None:
         """A set metric of all pictures of a row that have features; None if it has not been computed."""
@@ -119,9 +131,9 @@ class Results:
         return self.store.measured(_Key(row.cell), names[0], picture.name) if names else None
 
     def compare(self, ours: Row, theirs: Row, name: str, where: Where | None = None) -> Winning:
-        """Paired over the entries that both have."""
+        """Paired over the entries that both have, and the repeats."""
         better = bool(self.metrics[name]["higher_is_better"])
-        return winning(self.scores(ours, name, where), self.scores(theirs, name, where), better)
+        return winning(self.by_picture(ours, name, where), self.by_picture(theirs, name, where), better)
 
     def comparisons(self, partial: bool = False) -> list[Comparison]:
         """Each row that was asked for against each of its controls, in each score that has a direction.
@@ -140,9 +152,13 @@ class Results:
         return found
 
 
-def average(scores: Sequence[float]) -> Interval:
-    """Mean with Student's interval; for 0/1 scores the proportion with Wilson's."""
-    return proportion(sum(scores), len(scores)) if set(scores) <= {0.0, 1.0} and scores else mean(scores)
+def average(scores: Sequence[Sequence[float]]) -> Interval:
+    """Of prompts, each with the scores of its pictures: the mean of their means, with Student's interval.
+
+    For 0/1 scores with that of `share`, which is Wilson's where a prompt has one picture.
+    """
+    means = [sum(s) / len(s) for s in scores]
+    return share(means) if scores and {x for s in scores for x in s} <= {0.0, 1.0} else mean(means)
 
 
 def meta_is(field: str, value: str) -> Where:

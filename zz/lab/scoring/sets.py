@@ -48,5 +48,6 @@ def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> I
     found = metric.measure(rows, prompts, reference(metric, store, device))
     if not math.isfinite(found.value):
         raise ValueError(f"it gave no finite number for {len(pictures)} pictures")
-    store.keep(set_name(identity(metric), job.cell.key, pictures), list(found))
+    record = [x if math.isfinite(x) else None for x in found]  # JSON has no infinity: an end that is null has no bound
+    store.keep(set_name(identity(metric), job.cell.key, pictures), record)
     return found
