@@ -41,7 +41,8 @@ class Record:
             self._log("start", **{name: self.host[name] for name in ("host", "pid")})
         self.slots.append(done)
         made = {"row": done.row, "pictures": done.names, "seconds": round(done.seconds, 4), "device": done.device}
-        self._log("slot", **made, **({"failed": dict(done.failed)} if done.failed else {}))
+        apart = {"failed": dict(done.failed), "doubled": done.doubled}
+        self._log("slot", **made, **{name: value for name, value in apart.items() if value})
 
     def close(self) -> None:
         """The run is over, however it ended."""
@@ -58,6 +59,7 @@ class Record:
             "device_seconds": sum(slot.seconds for slot in self.slots),
             "images": images,
             "failed": {name: error for slot in self.slots for name, error in slot.failed.items()},
+            "doubled": sorted(name for slot in self.slots for name in slot.doubled),
             "batch_size": self.store.batch_size(self.job.id),
             "predictions_per_image": made[0].predictions if made else 0,
             "evals_per_image": made[0].evals if made else 0,
