@@ -13,7 +13,7 @@ from zz.lab.cluster import Shard
 from zz.lab.job import Job
 from zz.lab.plan import merged
 from zz.lab.results import Results
-from zz.lab.scoring.names import identity, score_name
+from zz.lab.scoring.names import identity, score_names
 from zz.lab.scoring.scoring import SlotScored, score, unscored
 from zz.lab.scoring.sets import measure
 from zz.lab.sheet import contact_sheet
@@ -96,5 +96,5 @@ def _verdicts(asked: Request) -> dict[str, Mapping[str, bool]]:
 
 def _right(store: Store, job: Job, scorer: ImageScorer) -> dict[str, bool]:
     scores = store.scores(job.cell, identity(scorer))
-    named = {picture.name: score_name(scorer, picture) for picture in job.pictures}
-    return {name: scores[key] > 0.5 for name, key in named.items() if key in scores}
+    named = zip(job.names(), score_names(scorer.reads, job.prompts, job.limit), strict=True)
+    return {name: scores[key] > 0.5 for name, key in named if key in scores}

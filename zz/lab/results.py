@@ -12,7 +12,7 @@ import numpy as np
 
 from zz.data.base import Picture, Prompt, PromptList
 from zz.lab.cell import Cell
-from zz.lab.scoring.names import kept, meta_name
+from zz.lab.scoring.names import kept, score_names
 from zz.lab.stats import Interval, Winning, mean, proportion, winning
 from zz.lab.store.manifest import Manifest, Row
 from zz.lab.store.store import Store
@@ -37,7 +37,7 @@ class Results:
         self.store, self.manifest = store, manifest
         self._lists: dict[tuple[str, int], PromptList] = {}
         self._scores: dict[tuple[str, str], dict[int, float]] = {}
-        self._names: dict[str, set[str]] = {}
+        self._there: dict[str, int] = {}
         self._features: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
 
     @cached_property
@@ -59,9 +59,10 @@ class Results:
 
     def there(self, row: Row) -> int:
         """How many of them are there."""
-        if row.cell not in self._names:
-            self._names[row.cell] = self.store.names(_Key(row.cell))
-        return sum(picture.name in self._names[row.cell] for picture in self.pictures(row))
+        if row.id not in self._there:
+            there = self.store.names(_Key(row.cell))
+            self._there[row.id] = sum(name in there for name in self.prompts(row).names(row.wanted))
+        return self._there[row.id]
 
     def complete(self, row: Row) -> bool:
         """Whether every picture is there, and has every score."""
@@ -85,11 +86,13 @@ class Results:
         about = (row.scorers or {}).get(name)
         if about is None or about.get("kind") == "set":
             return {}
-        values, sums = self.store.scores(_Key(row.cell), about["id"]), dict[int, list[float]]()
-        for picture in self.pictures(row):
-            said = values.get(meta_name(picture.name, tuple(about["reads"]), picture.prompt.meta))
-            sums.setdefault(picture.entry, []).append(math.nan if said is None else said)
-        return {e: sum(s) / len(s) for e, s in sums.items() if not any(map(math.isnan, s))}
+        values, prompts = self.store.scores(_Key(row.cell), about["id"]), self.prompts(row)
+        said = [values.get(name) for name in score_names(tuple(about["reads"]), prompts, row.wanted)]
+        if prompts.repeats == 1:
+            return {e: s for e, s in enumerate(said) if s is not None}
+        n = len(said) // prompts.repeats
+        each = {e: [s for s in said[e::n] if s is not None] for e in range(n)}
+        return {e: sum(s) / len(s) for e, s in each.items() if len(s) == prompts.repeats}
 
     def mean(self, row: Row, name: str, where: Where | None = None) -> Interval:
         """The mean with Student's interval; for 0/1 scores the proportion with Wilson's; a set metric as kept."""

@@ -93,9 +93,13 @@ def scan(folder: Path, suffix: str = "") -> list[str]:
 
     Raises StoreError where it cannot be listed.
     """
+    return sorted(name for name in listed(folder) if name.endswith(suffix) and not name.startswith("."))
+
+
+def listed(folder: Path) -> list[str]:
+    """All names in a folder; none if there is no such folder. Raises StoreError where it cannot be listed."""
     try:
-        with os.scandir(folder) as entries:
-            return sorted(e.name for e in entries if not e.name.startswith(".") and e.name.endswith(suffix))
+        return os.listdir(folder)  # noqa: PTH208  # names alone: no stat, no objects
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -38,7 +38,17 @@ import numpy as np
 from PIL import Image
 
 from zz.lab.cell import FORMAT, Cell
-from zz.lab.store.atomic import StoreError, clear_errors, create_json, creating, read_json, replacing, scan, write_json
+from zz.lab.store.atomic import (
+    StoreError,
+    clear_errors,
+    create_json,
+    creating,
+    listed,
+    read_json,
+    replacing,
+    scan,
+    write_json,
+)
 from zz.lab.store.parts import FeatureParts, ScoreParts
 from zz.lab.store.png import is_whole, save
 
@@ -170,7 +180,8 @@ class Store:
         """A prompt list: text, seed and meta of each entry. Raises StoreError where it is not to be read."""
         path = self.root / "prompts" / f"{digest}.jsonl"
         try:
-            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+            lines = filter(None, path.read_text(encoding="utf-8").split("\n"))
+            return list(json.loads(f"[{','.join(lines)}]"))
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} is not a list of prompts ({error}); run again what made it") from error
 
@@ -182,22 +193,25 @@ class Store:
 
     def names(self, cell: Cell) -> set[str]:
         """The names of the pictures that are there."""
-        return {name[:-4] for name in scan(self.folder(cell) / "images", ".png") if NAME.fullmatch(name)}
+        return {name[:-4] for name in listed(self.folder(cell) / "images") if NAME.fullmatch(name)}
 
     def missing(self, cell: Cell, names: Sequence[str], verify: bool = False) -> Missing:
         """Which of `names` are not there as whole PNG files.
 
         verify: look at every file, also at those that were found whole before; what is torn now is missing from then on
         """
-        there, noted = self.names(cell), self._checked(cell)
-        fresh = [name for name in names if name in there and (verify or name not in noted)]
+        there, noted = set(listed(self.folder(cell) / "images")), self._checked(cell)
+        found = [name for name in names if f"{name}.png" in there]
+        fresh = [name for name in found if verify or name not in noted]
         broken = [name for name in fresh if not is_whole(self.image_path(cell, name))]
         torn = set(broken)
         if torn & noted:
             self._forget(cell, noted - torn)
         if whole := sorted(set(fresh) - torn - noted):
             self._note(cell, whole)
-        return Missing([name for name in names if name not in there or name in torn], broken)
+        if len(found) == len(names) and not torn:
+            return Missing([], [])
+        return Missing([name for name in names if f"{name}.png" not in there or name in torn], broken)
 
     def has(self, cell: Cell, name: str) -> bool:
         """Whether a picture is there, whole."""
