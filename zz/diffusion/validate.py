@@ -102,7 +102,7 @@ def check_text(name: str, value: Any, optional: bool = True) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name}={value!a} is not UTF-8; write it in UTF-8") from None
+        raise ValueError(f"{name}={value!a} is not UTF-8; write it, or rename the file, in UTF-8") from None
 
 
 def _check_quoted(name: str, value: Any) -> None:

@@ -235,7 +235,7 @@ class Store:
             with Image.open(path) as image:
                 image.load()
                 return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # any that Pillow raises
             raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
 
     def put_failure(self, cell: Cell, name: str, prompt: str, seed: int, error: str) -> None:
