@@ -33,6 +33,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("diffusion/samplers", MATHS),
     ("diffusion", {"torch"}),
     ("worlds", NUMBERS),
+    ("data/reading.py", {"pyarrow", "zz.diffusion.validate"}),
     ("data", NUMBERS | {"zz.worlds", "zz.diffusion.validate"}),
     ("models/mixture.py", MATHS | {"zz.worlds", "zz.models"}),
     ("models/base.py", MATHS),

@@ -52,7 +52,9 @@ REFUSED = [
     (float, ["1", None, True, math.nan, math.inf, [1.0]], "must be a finite number"),
     (int, [-1, 1.0, "1", None, True], "must be a whole number of at least 0"),
     (bool, [0, 1, "yes", None], "must be true or false"),
-    (str, [3, None, True], "must be a text; quote it"),
+    (str, [3], "must be a text; quote it: 'solver.it=\"3\"'"),
+    (str, [None], "must be a text; quote it: 'solver.it=\"null\"'"),
+    (str, [True], "must be a text; quote it: 'solver.it=\"true\"'"),
     (Literal["t", "s"], ["u", None, 0], "is not known; known are t, s"),
     (Positive, [0, -1, 1.5, None, True], "must be a whole number of at least 1"),
     (Annotated[int, Range(2)], [1, 2.0], "must be a whole number of at least 2"),
@@ -130,7 +132,9 @@ def test_every_room_names_its_own_group():
         (check_number, (3, 4), "n=3 must be at least 4"),
         (check_number, (3, 0, 1), "n=3 lies outside 0..1"),
         (check_choice, ("c", ("a", "b")), "n='c' is not known; known are a, b"),
-        (check_text, (3,), "n=3 must be a text; quote it"),
+        (check_text, (3,), "n=3 must be a text; quote it: 'n=\"3\"'"),
+        (check_text, ("\udcff",), r"n='\udcff' is not UTF-8; write it, or rename the file, in UTF-8"),
+        (check_text, ("a\0b",), r"n='a\x00b' holds a NUL character; take it out"),
     ],
 )
 def test_single_checks_say_the_same(check, values, message):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
-from zz.diffusion.validate import Positive, validate
+from zz.diffusion.validate import Positive, as_tuple, check_count, check_text, typed, validate
 
 REPEAT = 1_000_000  # added to an entry's seed for each repeat
 
@@ -127,7 +127,7 @@ class PromptSet(ABC):
     def __post_init__(self) -> None:
         validate(self, "dataset")
         if self.indices is not None:
-            object.__setattr__(self, "indices", tuple(self.indices))
+            object.__setattr__(self, "indices", as_tuple(self.indices))
 
     @abstractmethod
     def load(self) -> Sequence[Prompt]:
@@ -139,6 +139,9 @@ class PromptSet(ABC):
         found = tuple(p if p.seed is not None else replace(p, seed=i) for i, p in enumerate(self.load()))
         if not found:
             raise ValueError(f"dataset={self.name} holds no prompts")
+        for i, prompt in enumerate(found):
+            check_text(f"dataset={self.name}, prompt {i}", prompt.text, optional=False)
+            check_count(f"dataset={self.name}, seed of prompt {i}", prompt.seed)
         return found
 
     def listed(self, seed: int = 0) -> PromptList:
@@ -167,15 +170,43 @@ class PromptSet(ABC):
                 known = sorted({key for p in self.prompts for key in p.meta})
                 said = f"its meta has {', '.join(known)}" if known else "it has no meta"
                 raise ValueError(f"dataset.where.{name}: no entry of {self.name} has it; {said}")
-            allowed = wanted if isinstance(wanted, list | tuple) else [wanted]
-            kept = [p for p in found if p.meta.get(name) in allowed]
+            several = wanted if isinstance(wanted, list | tuple) else [wanted]
+            allowed = {value for one in several for value in self._meant(name, one)}
+            kept = [p for p in found if _written(p.meta.get(name)) in allowed]
             if not kept:
-                values = sorted({str(p.meta.get(name)) for p in self.prompts})
-                raise ValueError(f"dataset.where.{name}={wanted} is of no entry; there are {', '.join(values[:30])}")
+                values = sorted({_written(p.meta.get(name)) for p in self.prompts})
+                said = f"dataset.where.{name}={_written(wanted)} is of no entry"
+                raise ValueError(f"{said}; there are {', '.join(values[:30])}")
             found = kept
         return found
+
+    def _meant(self, name: str, wanted: Any) -> set[str]:
+        """The values of a meta field that are `wanted`, as they are written. YAML may have read 1_000 as a number."""
+        written = _written(wanted)
+        if isinstance(wanted, str) or any(_written(p.meta.get(name)) == written for p in self.prompts):
+            return {written}
+        found = {text for p in self.prompts if isinstance(text := p.meta.get(name), str) and _reads_as(text, wanted)}
+        if len(found) > 1:
+            remedy = typed(f"dataset.where.{name}", min(found))
+            raise ValueError(f"dataset.where.{name}={written} may be {', '.join(sorted(found))}; quote it, as {remedy}")
+        return found
+
+
+def _written(value: Any) -> str:
+    """A value of meta in text, as a table has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _reads_as(text: str, value: Any) -> bool:
+    """Whether YAML may have read `text` as that value: a number, true, false, null."""
+    if value is None or isinstance(value, bool):
+        return text.lower() == _written(value)
+    try:
+        return isinstance(value, int | float) and type(value)(text) == value
+    except ValueError:
+        return False
 
 
 def _digest(what: Any) -> str:
     text = json.dumps(what, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:16]

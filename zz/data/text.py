@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zz.data.base import Prompt, PromptSet
+from zz.data.reading import TABLES, bare, lines
+from zz.diffusion.validate import typed
 
 
 @dataclass(frozen=True)
@@ -16,8 +18,7 @@ class TextFile(PromptSet):
     def load(self) -> list[Prompt]:
         if not self.path:
             raise ValueError("dataset=text needs a file: dataset.path=prompts.txt, one prompt a line")
-        try:
-            lines = Path(self.path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"dataset.path={self.path} cannot be read as UTF-8 text: {error}") from error
-        return [Prompt(line.strip()) for line in lines if line.strip()]
+        if Path(self.path).suffix.lower() in TABLES:
+            remedy = f"dataset=table {typed('dataset.path', self.path)}"
+            raise ValueError(f"dataset.path={self.path} is a table, not a prompt a line; read it with {remedy}")
+        return [Prompt(text) for line in lines(self.path) if (text := bare(line))]

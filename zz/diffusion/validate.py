@@ -1,6 +1,9 @@
 """What a field may hold, read off its annotation. A ValueError says the field, the value and what is allowed."""
 
 import math
+import re
+import shlex
+from collections.abc import Iterable
 from dataclasses import fields
 from functools import lru_cache
 from types import NoneType, UnionType
@@ -61,8 +64,7 @@ def _check(name: str, value: Any, kind: Any) -> None:
         if not isinstance(value, bool):
             raise ValueError(f"{name}={value!r} must be true or false")
     elif kind is str:
-        if not isinstance(value, str):
-            raise ValueError(f"{name}={value!r} must be a text; quote it")
+        _check_is_text(name, value)
     elif get_origin(kind) is Literal:
         check_choice(name, value, get_args(kind))
     elif kind is not Any and isinstance(kind, type) and not isinstance(value, kind):
@@ -90,7 +92,46 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r} is not known; known are {', '.join(known)}")
 
 
-def check_text(name: str, value: Any) -> None:
-    """A text, or None."""
-    if not isinstance(value, str | None):
-        raise ValueError(f"{name}={value!r} must be a text; quote it")
+def check_text(name: str, value: Any, optional: bool = True) -> None:
+    """A text that can be written as UTF-8, or None if it is optional."""
+    if value is None and optional:
+        return
+    _check_is_text(name, value)
+    if "\0" in value:
+        raise ValueError(f"{name}={value!r} holds a NUL character; take it out")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name}={value!a} is not UTF-8; write it, or rename the file, in UTF-8") from None
+
+
+def _check_is_text(name: str, value: Any) -> None:
+    """A text, and nothing that YAML reads as something else: a number, true, null."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}={value!r} must be a text; quote it: {typed(name, value)}")
+
+
+def typed(key: str, *values: Any, listed: bool = False) -> str:
+    """The word of a shell's command line that sets `key` to a text, or to a list of texts, whatever is in them."""
+    said = [quoted(_plain(value)) for value in values]
+    return shlex.quote(f"{key}=[{','.join(said)}]" if listed else f"{key}={said[0]}")
+
+
+def quoted(text: str) -> str:
+    """A text as YAML and Hydra read it: a plain word as it is, anything else in double quotes."""
+    if re.fullmatch(r"[A-Za-z_/][\w./-]*", text, re.A) and text.lower() not in ("null", "true", "false", "nan", "inf"):
+        return text
+    text = re.sub(r'(\\*)("|$)', lambda found: found[1] * 2 + (r"\"" if found[2] else ""), text)
+    return '"' + text.replace("${", r"\${") + '"'
+
+
+def _plain(value: Any) -> str:
+    """A value as YAML writes it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_plain, value))
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def as_tuple(value: Any) -> tuple[Any, ...]:
+    """The values of a field that takes several: a text, or whatever else is no list, is one."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)

@@ -22,7 +22,7 @@ from zz.lab.sharing import family
 from zz.lab.slots import Bundle, Slot, SlotDone, bundles, slots
 from zz.lab.store.store import Store
 from zz.lab.worker import work
-from zz.models.base import PRECISIONS
+from zz.models.base import PRECISIONS, cut_line
 
 Measured = Mapping[str, Sequence[Measurement]]  # by row: what is measured on its pictures
 
@@ -112,6 +112,8 @@ class Runner:
         finally:
             for record in records.values():
                 record.close()
+            if cut := {text: tokens for record in records.values() for text, tokens in record.cut.items()}:
+                on_message(cut_line(cut))
         return sum(len(store.missing(job.cell, job.names()).names) for job in jobs)
 
     def device_list(self) -> list[str]:

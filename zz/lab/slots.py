@@ -57,6 +57,7 @@ class SlotDone(NamedTuple):
     failed: Mapping[str, str]  # pictures that could not be made, and why
     prompt: str  # the last one
     peak_bytes: int
+    cut: tuple[tuple[str, int], ...] = ()  # texts that the encoder cut, and how many tokens it reads
 
 
 Bundle = tuple[Slot, ...]  # slots over the same prompts whose trajectories begin alike, in the order that shares most

@@ -108,8 +108,8 @@ class _SlotMaker:
         self.remarks.clear()
         written = tuple(name for name in slot.names if name in lacking and name in made)
         seconds, last = time.perf_counter() - start, slot.own[-1].prompt.text
-        peak = peak_bytes(self.device)
-        yield SlotDone(job.id, job.cell, written, seconds, *cost, *shared, self.named, failed, last, peak)
+        peak, cut = peak_bytes(self.device), self.encoder.cut(job, slot.own)
+        yield SlotDone(job.id, job.cell, written, seconds, *cost, *shared, self.named, failed, last, peak, cut)
 
     def _pictures(
         self, job: Job, pictures: Sequence[Picture], cache: PrefixCache | None

@@ -48,7 +48,7 @@ def meta_name(name: str, reads: tuple[str, ...], meta: Mapping[str, Any]) -> str
         return name
     read = {field: meta.get(field) for field in reads}
     text = json.dumps(read, sort_keys=True, ensure_ascii=False, default=str)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"{name}-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
 def kept(store: Store, metric: str, cell: str, pictures: Sequence[Picture]) -> Interval | None:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 STALE = 86_400  # seconds after which another process's temporary file is taken for abandoned
+LOCKED = 60  # seconds after which a lock, which is held for one rename, is
+_TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]+")  # what temporary_name gives
+_ANY = re.compile(".*", re.S)
 
 
 class StoreError(Exception):
@@ -57,10 +61,28 @@ def creating(path: Path) -> Iterator[Path]:
         except FileExistsError:
             pass
         except OSError:  # a file system without hard links
-            if not path.exists():
-                temporary.replace(path)
+            _rename_once(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _rename_once(temporary: Path, path: Path) -> None:
+    """Rename, unless `path` is there: of several who do so at once the one that makes the lock file does it."""
+    lock = path.with_name(f".{path.name}.lock")
+    while not path.exists():
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - lock.stat().st_mtime > LOCKED:  # its maker is dead
+                    lock.unlink()
+            time.sleep(0.01)
+            continue
+        try:
+            if not path.exists():
+                temporary.replace(path)
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def temporary_name(path: Path) -> Path:
@@ -68,16 +90,21 @@ def temporary_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{time.monotonic_ns():x}")
 
 
+def json_line(record: Any, indent: int | None = None) -> bytes:
+    """JSON in UTF-8, and the end of the line. What is no Unicode, such as the bytes of a path, is escaped."""
+    return (json.dumps(record, indent=indent, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+
+
 def write_json(path: Path, record: Any) -> None:
     """Write a JSON file, whole."""
     with clear_errors(path), replacing(path) as temporary:
-        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(json_line(record, indent=1))
 
 
 def create_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON file that is not there yet, whole; leave it alone if it is."""
     with clear_errors(path), creating(path) as temporary:
-        temporary.write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_bytes(json_line(record))
 
 
 def read_json(path: Path) -> Any:
@@ -88,12 +115,15 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def scan(folder: Path, suffix: str = "") -> list[str]:
-    """The names of a folder's files, sorted, but for temporary ones; none if there is no such folder.
+def scan(folder: Path, suffix: str = "", like: re.Pattern[str] = _ANY) -> list[str]:
+    """The names of a folder's files, sorted, but for hidden and temporary ones; none if there is no such folder.
+
+    like: what the names are; others are not ours
 
     Raises StoreError where it cannot be listed.
     """
-    return sorted(name for name in listed(folder) if name.endswith(suffix) and not name.startswith("."))
+    names = (name for name in listed(folder) if name.endswith(suffix) and not name.startswith("."))
+    return sorted(filter(like.fullmatch, names))
 
 
 def listed(folder: Path) -> list[str]:
@@ -111,5 +141,5 @@ def sweep(folder: Path) -> None:
     """Remove temporary files that were abandoned here long ago."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(".") and entry.is_file() and time.time() - entry.stat().st_mtime > STALE:
+            if _TEMPORARY.fullmatch(entry.name) and entry.is_file() and time.time() - entry.stat().st_mtime > STALE:
                 Path(entry.path).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -79,7 +80,7 @@ def put(store: Store, manifest: Manifest) -> None:
 def names(store: Store) -> list[str]:
     """Every manifest, the last written one first."""
     folder = store.root / "manifests"
-    found = scan(folder, ".json")
+    found = scan(folder, ".json", re.compile(r".+-[0-9a-f]{8}\.json"))
     return [n.removesuffix(".json") for n in sorted(found, key=lambda n: -(folder / n).stat().st_mtime_ns)]
 
 

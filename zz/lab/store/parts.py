@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -16,9 +17,10 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from zz.lab.store.atomic import clear_errors, replacing, scan
+from zz.lab.store.atomic import clear_errors, json_line, replacing, scan
 
 FOLD = 1000  # values that a folded file holds at least
+PART = re.compile(r"(part|fold)-\S+\.\w+")
 V = TypeVar("V")
 
 
@@ -35,7 +37,7 @@ class Parts(ABC, Generic[V]):
         while True:
             found: dict[str, V] = {}
             try:
-                for name in scan(self.folder, self.suffix):
+                for name in scan(self.folder, self.suffix, PART):
                     found |= self._load(self.folder / name)
                 return found
             except FileNotFoundError:
@@ -50,7 +52,7 @@ class Parts(ABC, Generic[V]):
         """Put small parts together once they hold `least` values."""
         found, folded = dict[str, V](), list[str]()
         with contextlib.suppress(FileNotFoundError):  # another folds
-            for name in (name for name in scan(self.folder, self.suffix) if name.startswith("part-")):
+            for name in (name for name in scan(self.folder, self.suffix, PART) if name.startswith("part-")):
                 if values := self._load(self.folder / name):  # what cannot be read now stays: it may be another time
                     found |= values
                     folded.append(name)
@@ -92,7 +94,7 @@ class ScoreParts(Parts[float]):
 
     def _save(self, path: Path, values: Mapping[str, float], about: Mapping[str, Any]) -> None:
         record = {"about": dict(about), "scores": {name: values[name] for name in sorted(values)}}
-        path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_bytes(json_line(record, indent=1))
 
 
 class FeatureParts(Parts[np.ndarray]):

@@ -43,6 +43,7 @@ from zz.lab.store.atomic import (
     clear_errors,
     create_json,
     creating,
+    json_line,
     listed,
     read_json,
     replacing,
@@ -53,6 +54,8 @@ from zz.lab.store.parts import FeatureParts, ScoreParts
 from zz.lab.store.png import is_whole, save
 
 NAME = re.compile(r"\d{6,}-[0-9a-f]{12}\.png")
+KEY = re.compile(r"[0-9a-f]{16}(\.json)?")  # of cells and rows
+IDENTITY = re.compile(r"[\w.-]+-[0-9a-f]+")  # of scorers, features and measurements
 
 
 class Missing(NamedTuple):
@@ -132,17 +135,17 @@ class Store:
         """Every cell, in the order of their keys. Counts file names only, so that 30,000 pictures list at once."""
         self.check_format()
         asked = self._asked()
-        for key in scan(self.root / "cells"):
+        for key in scan(self.root / "cells", like=KEY):
             path = self.root / "cells" / key / "cell.json"
             cell, record = self.cell(key)
-            counts = {name: len(self.scores(cell, name)) for name in scan(path.parent / "scores")}
+            counts = {name: len(self.scores(cell, name)) for name in scan(path.parent / "scores", like=IDENTITY)}
             model, cost = str(record.get("model", "")), (int(record.get("predictions", 0)), int(record.get("evals", 0)))
             yield CellSummary(cell, model, asked.get(key, 0), len(self.names(cell)), counts, *cost)
 
     def _asked(self) -> dict[str, int]:
         """By cell: the entries of the prompt lists of its rows."""
         found, lengths = dict[str, int](), dict[str, int]()
-        for name in scan(self.root / "rows", ".json"):
+        for name in scan(self.root / "rows", ".json", KEY):
             record = read_json(self.root / "rows" / name)
             if isinstance(record, dict) and {"cell", "prompts"} <= record.keys():
                 digest = str(record["prompts"])
@@ -173,15 +176,14 @@ class Store:
         path = self.root / "prompts" / f"{digest}.jsonl"
         if not path.is_file():
             with clear_errors(path), replacing(path) as temporary:
-                text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_bytes(b"".join(map(json_line, lines)))
 
     def prompts(self, digest: str) -> list[dict[str, Any]]:
         """A prompt list: text, seed and meta of each entry. Raises StoreError where it is not to be read."""
         path = self.root / "prompts" / f"{digest}.jsonl"
         try:
-            lines = filter(None, path.read_text(encoding="utf-8").split("\n"))
-            return list(json.loads(f"[{','.join(lines)}]"))
+            lines = filter(None, path.read_bytes().split(b"\n"))
+            return list(json.loads(b"[" + b",".join(lines) + b"]"))
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} is not a list of prompts ({error}); run again what made it") from error
 
@@ -238,7 +240,7 @@ class Store:
             with Image.open(path) as image:
                 image.load()
                 return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # any that Pillow raises
             raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
 
     def put_failure(self, cell: Cell, name: str, prompt: str, seed: int, error: str) -> None:
@@ -248,10 +250,11 @@ class Store:
 
     def failures(self, cell: Cell) -> dict[str, dict[str, Any]]:
         """By name: prompt, seed and error of the pictures that could not be made."""
-        names = [name.removesuffix(".json") for name in scan(self.folder(cell) / "failed", ".json")]
-        found = {name: read_json(self._failure_path(cell, name)) for name in names}
+        found = [name.removesuffix(".json") for name in scan(self.folder(cell) / "failed", ".json")]
+        names = [name for name in found if NAME.fullmatch(f"{name}.png")]
+        records = {name: read_json(self._failure_path(cell, name)) for name in names}
         # another task may have made it just before this one failed
-        return {name: record for name, record in found.items() if record and not self.has(cell, name)}
+        return {name: record for name, record in records.items() if record and not self.has(cell, name)}
 
     def _failure_path(self, cell: Cell, name: str) -> Path:
         return self.folder(cell) / "failed" / f"{name}.json"
@@ -312,9 +315,9 @@ class Store:
 
     def fold(self, cell: Cell) -> None:
         """Put the small parts of everything that a cell holds together: a finished row opens few files."""
-        for name in scan(self.folder(cell) / "scores"):
+        for name in scan(self.folder(cell) / "scores", like=IDENTITY):
             ScoreParts(self.folder(cell) / "scores" / name).fold({"name": name}, least=1)
-        for name in scan(self.folder(cell) / "features"):
+        for name in scan(self.folder(cell) / "features", like=IDENTITY):
             FeatureParts(self.folder(cell) / "features" / name).fold({}, least=1)
 
     def measured_path(self, cell: Cell, measurement: str, name: str) -> Path:
@@ -347,7 +350,7 @@ class Store:
 
     def measurements(self, cell: Cell) -> list[str]:
         """The measurements that were made on a cell's pictures: names and identities."""
-        return scan(self.folder(cell) / "measured")
+        return scan(self.folder(cell) / "measured", like=IDENTITY)
 
     # -- made of many --------------------------------------------------------------------------------------
 
@@ -384,8 +387,8 @@ class Store:
     def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
         """Add one line to the cell's event log; several may at once."""
         path = self.folder(cell) / "events.jsonl"
-        with clear_errors(path), path.open("a", encoding="utf-8") as f:
-            f.write(json.dumps(event, ensure_ascii=False) + "\n")
+        with clear_errors(path), path.open("ab") as f:
+            f.write(json_line(event))
 
     # -- batch sizes ---------------------------------------------------------------------------------------
 

@@ -41,8 +41,8 @@ def weights(names: Iterable[str], variant: str | None = None) -> list[str]:
 
 
 def settings(names: Iterable[str]) -> list[str]:
-    """Of a folder's file names, configurations and vocabularies."""
-    return sorted(name for name in names if name.endswith((".json", ".txt", ".model")))
+    """Of a folder's file names, configurations and vocabularies; hidden files and copies ("x (1).json") are none."""
+    return sorted(name for name in names if re.fullmatch(r"[^.](?!.* \(\d+\)\.).*\.(json|txt|model)", name))
 
 
 def digest(
@@ -80,7 +80,7 @@ def _digest(path: Path) -> str:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
     path = path.resolve()
     stat = path.stat()
-    known = cache / hashlib.sha256(f"2|{path}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()[:32]
+    known = cache / hashlib.sha256(os.fsencode(f"2|{path}|{stat.st_size}|{stat.st_mtime_ns}")).hexdigest()[:32]
     if known.is_file():
         return known.read_text()
     with path.open("rb") as file:

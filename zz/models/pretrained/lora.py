@@ -89,7 +89,7 @@ def fuse(parts: Any, name: str, scale: float) -> None:
 def _split(name: str) -> tuple[str, str]:
     """Its folder or hub id, and the file in it."""
     if not name.endswith(KIND):
-        found = [path.name for path in Path(name).glob(f"*{KIND}")] if Path(name).is_dir() else []
+        found = [path.name for path in Path(name).glob(f"[!.]*{KIND}")] if Path(name).is_dir() else []
         return name, found[0] if len(found) == 1 else FILE
     parts = name.split("/")
     if len(parts) > 2 and is_id("/".join(parts[:2])) and not Path(name).is_file():
