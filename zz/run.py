@@ -15,7 +15,6 @@ from zz.cli.terminal.console import console, warn
 from zz.cli.terminal.plan import show_plan
 from zz.cli.terminal.progress import Bar, Progress
 from zz.lab.cluster import Shard
-from zz.lab.pool import Terminated
 from zz.lab.slots import SlotDone
 from zz.lab.video import check_videos, put_videos, without_video
 
@@ -52,9 +51,6 @@ def run(configs: Sequence[DictConfig]) -> int:
         code = max(code, finish(out, asked, missing))
         _make_videos(out, asked)
         return code
-    except Terminated:
-        out.print("terminated; what is made is kept, the same command goes on from there")
-        return 143
     finally:
         asked.loggers.on_end(made, asked.plan.images - made)
 

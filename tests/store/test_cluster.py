@@ -1,4 +1,10 @@
-"""Shards of a run: as SLURM tells them, and together the whole."""
+"""Shards of a run: as SLURM tells them, and together the whole; and the batch script, which addresses its own job."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +41,8 @@ def _entries(slot):
         (BATCH | array(5, 5, 5), Shard(0, 1)),
         (STEP | array(3) | {"SUBMITIT_EXECUTOR": "slurm"}, Shard(2, 4)),
         (BATCH | array(3) | {"SUBMITIT_EXECUTOR": "slurm"}, Shard(0, 1)),
+        (BATCH | {"SLURM_ARRAY_TASK_ID": "7"}, Shard(0, 1)),
+        (STEP | {"SLURM_HET_SIZE": "2", "SLURM_LOCALID": "0"}, Shard(2, 4)),
     ],
 )
 def test_the_shard_is_what_slurm_says(environment, shard):
@@ -92,3 +100,68 @@ def test_what_another_task_has_made_meanwhile_is_not_made_again(store_path, monk
     assert Runner(devices="cpu", batch_size=4).run([one], store, tell, lambda text: None) == 0
     made = [i for slot in [*done, *others[0]] for i in _entries(slot)]
     assert sorted(made) == list(range(len(PROMPTS))), "every picture once"
+
+
+SCRIPT = Path(__file__).resolve().parents[2] / "slurm" / "run.sbatch"
+ELEMENT = {"SLURM_ARRAY_JOB_ID": "1234", "SLURM_ARRAY_TASK_ID": "7"}
+STUBS = {
+    "srun": 'trap "exit 143" TERM; echo "array ${SLURM_ARRAY_TASK_ID-none}" >> "$LOG"; echo $$ > "$LOG.pid"; '
+    "while :; do sleep 0.05; done",
+    "scancel": 'kill -TERM "$(cat "$LOG.pid")"',
+    "scontrol": "",
+    "squeue": 'printf "$SQUEUE"; test -n "$SQUEUE"',
+}
+
+
+@pytest.fixture
+def script(tmp_path):
+    """The batch script beside stubs of SLURM's commands: its exit code after a signal, and what it called."""
+    for name, body in STUBS.items():
+        path, said = tmp_path / name, "" if name == "squeue" else f'echo "{name} $*" >> "$LOG"; '
+        path.write_text(f"#!/bin/bash\n{said}{body}\n")
+        path.chmod(0o755)
+    log = tmp_path / "log"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+
+    def run(number, environment, squeue=""):
+        own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(log), "SQUEUE": squeue, "PYTHON": "python"}
+        process = subprocess.Popen(["bash", SCRIPT, "limit=1"], env=inherited | environment | own)
+        deadline = time.monotonic() + 60
+        while not Path(f"{log}.pid").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        return process.wait(timeout=60), log.read_text().splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("environment", "squeue", "scancelled", "requeued", "shared"),
+    [
+        ({"SLURM_JOB_ID": "1234"}, "", "1234", "1234", "none"),
+        (ELEMENT | {"SLURM_JOB_ID": "1234"}, "", "1234_7", "1234_7", "7"),
+        (ELEMENT | {"SLURM_JOB_ID": "1241"}, "", "1234_7", "1234_7", "7"),
+        # the last element bears the array's number; others are still waiting
+        (ELEMENT | {"SLURM_JOB_ID": "1234"}, "1234 1234_[8-9]\n1240 1234_6\n1234 1234_7\n", "1234_7", "1234_7", "7"),
+        # submitted from inside an element, whose variables it inherits
+        (ELEMENT | {"SLURM_JOB_ID": "1300"}, "1300 1300\n", "1300", "1300", "none"),
+        ({"SLURM_JOB_ID": "1234", "SLURM_HET_SIZE": "2"}, "1234 1234+0\n1235 1234+1\n", "1234+0", "1234", "none"),
+        ({"SLURM_JOB_ID": "1234", "SLURM_HET_SIZE": "2"}, "", "1234", "1234", "none"),
+    ],
+)
+def test_a_job_signals_and_requeues_itself_alone(script, environment, squeue, scancelled, requeued, shared):
+    code, called = script(signal.SIGUSR1, environment, squeue)
+    groups = "--het-group=0-1 " if "SLURM_HET_SIZE" in environment else ""
+    assert called == [
+        f"srun --kill-on-bad-exit=0 {groups}python -m zz.run limit=1",
+        f"array {shared}",
+        f"scancel --signal=TERM {scancelled}",
+        f"scontrol requeue {requeued}",
+    ]
+    assert code != 0
+
+
+def test_a_job_that_is_told_to_end_tells_its_tasks_and_is_not_requeued(script):
+    code, called = script(signal.SIGTERM, ELEMENT | {"SLURM_JOB_ID": "1241"})
+    assert code == 143 and called[2:] == ["scancel --signal=TERM 1234_7"]

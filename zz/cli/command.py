@@ -19,6 +19,7 @@ from zz.cli.conf import Refusal, conf_dir, opened_mapping
 from zz.cli.experiment import cells_of
 from zz.cli.explain import explain
 from zz.cli.words import flag, readable, split
+from zz.lab.signals import Terminated, at_once
 from zz.lab.store.atomic import StoreError
 
 # Hydra takes launchers only from the package hydra_plugins, wherever on sys.path its parts lie; ours is in here.
@@ -104,9 +105,10 @@ def _names_experiment(word: str) -> bool:
 
 
 def _guarded(work: Callable[[], int], full: bool, config_name: str, words: Sequence[str]) -> int:
-    """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130."""
+    """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130, SIGTERM into 143."""
     try:
-        return work()
+        with at_once():
+            return work()
     except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if full:
             raise
@@ -115,3 +117,6 @@ def _guarded(work: Callable[[], int], full: bool, config_name: str, words: Seque
     except KeyboardInterrupt:
         print("stopped; what is made is kept, the same command goes on from there", file=sys.stderr)  # noqa: T201
         return 130
+    except Terminated:
+        print("terminated; what is made is kept, the same command goes on from there")  # noqa: T201
+        return 143

@@ -20,16 +20,19 @@ class Shard(NamedTuple):
 
     @classmethod
     def here(cls, environment: Mapping[str, str] = os.environ) -> "Shard":
-        """As SLURM tells it. Under submitit an array index is another cell, which is not shared with the others."""
+        """As SLURM tells it. Under submitit an array index is another cell, which is not shared with the others.
+
+        An index that comes without the array's bounds is taken for one by itself.
+        """
         step, tasks = environment.get("SLURM_STEP_NUM_TASKS"), 1  # set by srun alone; in a batch script there is one
         task = 0
         if step is not None:
-            tasks, task = int(step), int(environment["SLURM_PROCID"])
+            tasks, task = int(step), int(environment.get("SLURM_PROCID", 0))
         indices, index = 1, 0
         if "SLURM_ARRAY_TASK_ID" in environment and "SUBMITIT_EXECUTOR" not in environment:
-            here, first, last, stride = (
-                int(environment[f"SLURM_ARRAY_TASK_{name}"]) for name in ("ID", "MIN", "MAX", "STEP")
-            )
+            here = int(environment["SLURM_ARRAY_TASK_ID"])
+            first, last = (int(environment.get(f"SLURM_ARRAY_TASK_{name}", here)) for name in ("MIN", "MAX"))
+            stride = int(environment.get("SLURM_ARRAY_TASK_STEP", 1))
             indices, index = (last - first) // stride + 1, (here - first) // stride
         return cls(index * tasks + task, indices * tasks)
 

@@ -1,12 +1,16 @@
 """The runner: makes what is missing, on one device or several, alone or beside other tasks of a cluster.
 
 Identity is content, so that every slot can be made by anyone at any time. Each shard makes its own slots first,
-then takes up whatever is still missing; before a slot is made it is looked up once more.
+then takes up whatever is still missing; before a slot is made it is looked up once more. What another run is making
+comes last: it is waited for, and taken as it is.
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -15,6 +19,7 @@ from zz.lab import pool
 from zz.lab.batch_size import batch_size
 from zz.lab.cluster import Shard
 from zz.lab.job import Job
+from zz.lab.lease import POLL, Leases, sweep
 from zz.lab.measurements.base import Measurement
 from zz.lab.pool import OnMessage
 from zz.lab.record import Record, host_info
@@ -38,6 +43,10 @@ class Runner:
     threads:    CPU threads a worker, the same for any number of workers
     reuse:      whether cells whose trajectories begin alike, as over lambda, reuse predictions; moves no number
     verify:     whether every picture file is looked at, also those that were found whole before
+    lease:      seconds without a sign of life after which a slot that another run is making is taken for abandoned;
+                0 or null: what others are making is made again
+    patience:   seconds without a sign of life after which one of several workers is killed and started again;
+                0 or null: never
     """
 
     devices: str | int = "auto"
@@ -46,6 +55,8 @@ class Runner:
     threads: int = 1
     reuse: bool = True
     verify: bool = False
+    lease: float | None = 300
+    patience: float | None = 1800
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "precision", str(self.precision))
@@ -59,6 +70,10 @@ class Runner:
         for name in ("reuse", "verify"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"runner.{name}={getattr(self, name)!r} must be true or false")
+        for name in ("lease", "patience"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int | float) or isinstance(value, bool) or not value >= 0):
+                raise ValueError(f"runner.{name}={value!r} is not known; known are null and seconds of at least 0")
 
     def run(
         self,
@@ -75,11 +90,12 @@ class Runner:
         configs:  by row, the resolved configuration that asked for it, for the record
 
         Raises what the work raises if there is one worker; with several, the others go on, and what a dead one
-        left is taken up once more. Raises Terminated on SIGTERM, after the slots under way.
+        left is taken up once more. Raises Terminated when a signal asks for the end, after the slots under way.
         """
         host, wanted = host_info(), measured or {}
         records = {job.id: Record(job, store, host, (configs or {}).get(job.id)) for job in jobs}
         devices, shard = self.device_list(), Shard.here()
+        leases, waited = Leases(self.lease), False
         given_up: set[tuple[str, str]] = set()  # pictures that failed are not tried again in this run
 
         def on_done(done: SlotDone) -> None:
@@ -88,23 +104,41 @@ class Runner:
             on_slot(done)
 
         def make(todo: Sequence[Bundle]) -> None:
-            pool.run(work, todo, store, devices, self.threads, on_done, on_message)
+            worked = partial(work, lease=self.lease)
+            pool.run(worked, todo, store, devices, self.threads, on_done, on_message, self.patience)
+
+        def leased(bundle: Bundle) -> list[Path]:
+            return [slot.lease(store) for slot in bundle]
+
+        def wait(held: Collection[Path]) -> None:
+            nonlocal waited
+            if not waited:
+                on_message("another run is making what is left; waiting for it")
+            waited = True
+            while all(leases.held(path) for path in held):
+                time.sleep(POLL)
 
         def run_all(jobs: Sequence[Job]) -> None:
             mine = self._bundles(jobs, store, devices[0], given_up, wanted, on_message, self.verify)
             make([bundle for ordinal, bundle in mine if shard.owns(ordinal)])
-            left = None
+            tried = list[Slot]()
             while rest := self._bundles(jobs, store, devices[0], given_up, wanted, lambda text: None):
-                before, left = left, sum(len(slot.names) + len(slot.measure) for _, bundle in rest for slot in bundle)
-                if left == before:
-                    break
+                held = {path for _, bundle in rest for path in leased(bundle) if leases.held(path)}
+                free = [bundle for _, bundle in rest if held.isdisjoint(leased(bundle))]
+                found = [slot for bundle in free for slot in bundle]
+                if found in ([], tried):  # nothing to do, or nothing came of it
+                    if not held:
+                        break
+                    wait(held)
+                    continue
+                tried = found
                 if shard.world > 1:
                     on_message(f"{shard} is done; taking up what the others have not made yet")
                     # in step with whoever is still on the way, every slot would be made twice
-                    rest = random.Random(shard.rank).sample(rest, len(rest))
+                    free = random.Random(shard.rank).sample(free, len(free))
                 else:
                     on_message("some pictures are still missing; trying them once more")
-                make([bundle for _, bundle in rest])
+                make(free)
 
         try:
             run_all([job for job in jobs if not job.recipe.scale])
@@ -112,6 +146,7 @@ class Runner:
         finally:
             for record in records.values():
                 record.close()
+                sweep(store.leases(record.job.cell), self.lease)
             if cut := {text: tokens for record in records.values() for text, tokens in record.cut.items()}:
                 on_message(cut_line(cut))
         return sum(len(store.missing(job.cell, job.names()).names) for job in jobs)

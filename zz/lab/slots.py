@@ -7,6 +7,7 @@ device a picture is the same file whatever was interrupted and however many work
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from zz.data.base import Picture
@@ -14,6 +15,7 @@ from zz.lab.cell import Cell
 from zz.lab.job import Job
 from zz.lab.measurements.base import Measurement
 from zz.lab.sharing import family
+from zz.lab.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Slot:
     batch_size: int
     names: tuple[str, ...]
     measure: tuple[Measurement, ...] = ()  # that any of its pictures lacks
+
+    def lease(self, store: Store) -> Path:
+        """Where it stands that someone makes this slot: `limit`, and what follows in the list, make no difference."""
+        return store.leases(self.job.cell) / self.job.prompts.picture(self.start, self.repeat).name
 
     @property
     def own(self) -> list[Picture]:
@@ -58,6 +64,7 @@ class SlotDone(NamedTuple):
     prompt: str  # the last one
     peak_bytes: int
     cut: tuple[tuple[str, int], ...] = ()  # texts that the encoder cut, and how many tokens it reads
+    doubled: tuple[str, ...] = ()  # pictures made that another run had written meanwhile; theirs are kept
 
 
 Bundle = tuple[Slot, ...]  # slots over the same prompts whose trajectories begin alike, in the order that shares most

@@ -15,12 +15,14 @@ from zz.diffusion.network import Branches, Guided
 from zz.diffusion.prediction import Gamma, Prediction
 from zz.diffusion.prefix_cache import PrefixCache
 from zz.diffusion.probes.meter import Meter
-from zz.diffusion.probes.step import both
+from zz.diffusion.probes.step import Probe, Step, both
 from zz.diffusion.schedule import Node
 from zz.lab.device import describe, opened, out_of_memory, peak_bytes
 from zz.lab.encoder import Encoder, draw_pictures
 from zz.lab.job import Job
+from zz.lab.lease import Leases
 from zz.lab.measurements.base import Measurement
+from zz.lab.pool import Alive
 from zz.lab.scale import at_scales
 from zz.lab.slots import Bundle, Slot, SlotDone
 from zz.lab.store.store import Store, StoreError
@@ -30,8 +32,13 @@ from zz.models.base import Model, Pipeline
 MAX_EMPTY_SLOTS = 8  # consecutive slots without a picture before the error counts as systemic and is raised
 
 
-def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotDone | str]:
+def work(
+    bundles: Sequence[Bundle], store: Store, device: str, alive: Alive, lease: float | None = None
+) -> Iterator[SlotDone | str]:
     """Make slots, one by one: what was done, and messages for a person. Pictures that are there are left alone.
+
+    alive: called while the work gets on
+    lease: seconds after which another run's slot is taken for abandoned; until then it is left out (lease.py)
 
     Raises what the model raises where it is not a prompt's fault, and StoreError where the store cannot be written.
     """
@@ -40,30 +47,51 @@ def work(bundles: Sequence[Bundle], store: Store, device: str) -> Iterator[SlotD
         recipe = bundle[0].job.recipe
         by_model.setdefault((recipe.model, recipe.precision), []).append(bundle)
     for (model, precision), mine in by_model.items():
-        yield from _with_model(model, precision, mine, store, device)
+        yield from _with_model(model, precision, mine, store, device, alive, Leases(lease))
         gc.collect()  # two models need not fit on a device at once
         if device.startswith("cuda"):
             torch.cuda.empty_cache()
 
 
 def _with_model(
-    model: Model, precision: str, bundles: Sequence[Bundle], store: Store, device: str
+    model: Model,
+    precision: str,
+    bundles: Sequence[Bundle],
+    store: Store,
+    device: str,
+    alive: Alive,
+    leases: Leases,
 ) -> Iterator[SlotDone | str]:
     """Make the slots of one model. When it ends, nothing here holds on to the weights."""
+
+    def watch(step: Step) -> None:
+        leases.touch()
+        alive()
+
     with opened(model, device, precision) as pipeline:
-        maker = _SlotMaker(pipeline, Encoder(pipeline, [slot for bundle in bundles for slot in bundle]), store, device)
+        encoder = Encoder(pipeline, [slot for bundle in bundles for slot in bundle])
+        maker = _SlotMaker(pipeline, encoder, store, device, watch)
         for bundle in bundles:
+            if not leases.take(slot.lease(store) for slot in bundle):
+                for slot in bundle:
+                    encoder.used(slot.job, slot.padded)
+                continue
             shared = len(bundle) > 1 and not any(slot.measure for slot in bundle)
             cache = PrefixCache(bundle[0].job.recipe.guidance.evals) if shared else None
-            for slot in bundle:
-                yield from maker.make(slot, cache)
+            try:
+                for slot in bundle:
+                    done = list(maker.make(slot, cache))
+                    leases.release([slot.lease(store)])
+                    yield from done
+            finally:
+                leases.release()
 
 
 class _SlotMaker:
     """An open model, and what became known of it: how many pictures fit at once."""
 
-    def __init__(self, pipeline: Pipeline, encoder: Encoder, store: Store, device: str) -> None:
-        self.pipeline, self.encoder, self.store, self.device = pipeline, encoder, store, device
+    def __init__(self, pipeline: Pipeline, encoder: Encoder, store: Store, device: str, watch: Probe) -> None:
+        self.pipeline, self.encoder, self.store, self.device, self.watch = pipeline, encoder, store, device, watch
         self.named = describe(device)
         self.most: dict[tuple[int, int], int] = {}  # by size
         self.empty = 0  # consecutive slots without a picture
@@ -95,7 +123,7 @@ class _SlotMaker:
         self.empty = 0 if made or not lacking else self.empty + 1
         if errors and not made and (len(errors) > 1 or self.empty == MAX_EMPTY_SLOTS):
             raise next(iter(errors.values()))
-        by_name = {one.name: one for one in slot.padded}
+        by_name, doubled = {one.name: one for one in slot.padded}, []
         failed = {name: f"{type(e).__name__}: {e}".split("\n")[0] for name, e in errors.items() if name in lacking}
         for name in slot.names:
             if name in failed:
@@ -103,13 +131,16 @@ class _SlotMaker:
                 self.store.put_failure(job.cell, name, one.prompt.text, one.seed, failed[name])
             elif name in lacking:
                 one = by_name[name]
-                self.store.put_image(job.cell, name, picture(made[name]), one.prompt.text, one.seed)
+                if self.store.put_image(job.cell, name, picture(made[name]), one.prompt.text, one.seed):
+                    doubled.append(name)
         yield from self.remarks
         self.remarks.clear()
-        written = tuple(name for name in slot.names if name in lacking and name in made)
+        written = tuple(n for n in slot.names if n in lacking and n in made and n not in doubled)
         seconds, last = time.perf_counter() - start, slot.own[-1].prompt.text
         peak, cut = peak_bytes(self.device), self.encoder.cut(job, slot.own)
-        yield SlotDone(job.id, job.cell, written, seconds, *cost, *shared, self.named, failed, last, peak, cut)
+        yield SlotDone(
+            job.id, job.cell, written, seconds, *cost, *shared, self.named, failed, last, peak, cut, tuple(doubled)
+        )
 
     def _pictures(
         self, job: Job, pictures: Sequence[Picture], cache: PrefixCache | None
@@ -119,8 +150,8 @@ class _SlotMaker:
         if len(pictures) <= self.most.get(size, len(pictures)):
             meter = Meter(job.recipe.guidance.evals)
             try:
-                conditions = self.encoder(job, pictures)
-                x = draw_pictures(job, pictures, self.pipeline, conditions, meter, self._around(job, pictures, cache))
+                conditions, probe = self.encoder(job, pictures), both(meter, self.watch)
+                x = draw_pictures(job, pictures, self.pipeline, conditions, probe, self._around(job, pictures, cache))
                 made = dict(zip([one.name for one in pictures], self.pipeline.decode(x), strict=True))
                 return made, {}, Cost(meter.predictions, meter.evals)
             except StoreError:
@@ -175,7 +206,8 @@ class _SlotMaker:
             calls = _Calls(self._around(job, pictures, None))
             texts = [one.prompt.text for one in pictures]
             conditions = watch.pipeline.encode(texts, [job.recipe.negative_prompt] * len(texts))
-            x = draw_pictures(job, pictures, watch.pipeline, conditions, both(meter, watch.probe), calls.of)
+            probe = both(meter, self.watch, watch.probe)
+            x = draw_pictures(job, pictures, watch.pipeline, conditions, probe, calls.of)
             values, cost = dict(zip(names, watch.values(), strict=True)), Cost(meter.predictions, meter.evals)
             for one in self._unmeasured(slot, measurement):
                 found = {**values[one.name], "extra_predictions": calls.made - meter.predictions}

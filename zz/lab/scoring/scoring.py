@@ -17,7 +17,7 @@ from zz.data.base import Picture, Prompt
 from zz.lab import pool
 from zz.lab.cluster import Shard
 from zz.lab.job import Job
-from zz.lab.pool import OnMessage
+from zz.lab.pool import Alive, OnMessage
 from zz.lab.runner import Runner
 from zz.lab.scoring.names import about, identity, score_name, score_names
 from zz.lab.store.store import Store, StoreError
@@ -95,7 +95,7 @@ def score(
         tell(one)
 
     def make(todo: Sequence[ScoreSlot]) -> None:
-        pool.run(score_slots, todo, store, runner.device_list(), runner.threads, on_done, say)
+        pool.run(score_slots, todo, store, runner.device_list(), runner.threads, on_done, say, runner.patience)
 
     def left(some: Sequence[ScoreSlot]) -> list[ScoreSlot]:
         return _lacking([slot for slot in some if slot.metric.name not in crashed], store, unreadable)
@@ -114,7 +114,7 @@ def score(
     return Scored(made, tuple(unreadable), crashed)
 
 
-def score_slots(slots: Sequence[ScoreSlot], store: Store, device: str) -> Iterator[SlotScored | str]:
+def score_slots(slots: Sequence[ScoreSlot], store: Store, device: str, alive: Alive) -> Iterator[SlotScored | str]:
     """One worker's slots, each metric opened once."""
     by_metric: dict[ImageScorer | Features, list[ScoreSlot]] = {}
     for slot in slots:

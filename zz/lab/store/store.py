@@ -5,6 +5,7 @@
                       /images/000017-3fa9c2d1e0b4.png   the seed, and 12 hex digits of the text's SHA-256
                       /whole.txt                        names of pictures that were looked at once and found whole
                       /videos/8fps/<picture>.mp4        made of the pictures; made again if lost
+                      /leases/<picture>                 who is making the slot that begins with it (lab/lease.py)
                       /failed/<picture>.json            why a picture could not be made
                       /scores/<scorer>-<id>/            one number a picture, in parts (parts.py)
                       /features/<features>-<id>/        one vector a picture, in parts
@@ -193,6 +194,10 @@ class Store:
         """Where a picture lies, or will lie."""
         return self.folder(cell) / "images" / f"{name}.png"
 
+    def leases(self, cell: Cell) -> Path:
+        """Where it stands who is at work on what, by the name of the first picture."""
+        return self.folder(cell) / "leases"
+
     def names(self, cell: Cell) -> set[str]:
         """The names of the pictures that are there."""
         return {name[:-4] for name in listed(self.folder(cell) / "images") if NAME.fullmatch(name)}
@@ -219,19 +224,21 @@ class Store:
         """Whether a picture is there, whole."""
         return is_whole(self.image_path(cell, name))
 
-    def put_image(self, cell: Cell, name: str, image: Image.Image, prompt: str, seed: int) -> None:
-        """Write one picture; a whole one that came to be there meanwhile is kept.
+    def put_image(self, cell: Cell, name: str, image: Image.Image, prompt: str, seed: int) -> bool:
+        """Write one picture; a whole one that came to be there meanwhile is kept. Return whether there was one.
 
         Its text holds key, prompt and seed only, so that equal pictures are equal files.
         """
         path = self.image_path(cell, name)
         with clear_errors(path), creating(path) as temporary:
             save(image, temporary, key=cell.key, prompt=prompt, seed=str(seed))
-            if path.is_file() and not is_whole(path):
+            doubled = is_whole(path)
+            if path.is_file() and not doubled:
                 path.unlink()
         if not self.has(cell, name):
             raise StoreError(f"store: {path} is in the way of a picture: remove it, and run again")
         self._failure_path(cell, name).unlink(missing_ok=True)
+        return doubled
 
     def image(self, cell: Cell, name: str) -> Image.Image:
         """Read one picture, whole. Raises StoreError on one that cannot be read."""
