@@ -1,16 +1,16 @@
 """The shapes world's measures of a method on some of its prompts: alignment, fidelity and diversity together."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from zz.analysis.cells import MethodCell
 from zz.data.shapes_prompts import TAGS
-from zz.lab.results import Results
+from zz.lab.results import Results, average
 from zz.lab.scoring.names import identity
 from zz.lab.scoring.sets import reference
-from zz.lab.stats import Interval, Winning, mean, proportion, winning
+from zz.lab.stats import Interval, Winning, winning
 from zz.scorers.base import SetMetric
 from zz.scorers.clip import ClipFeatures
 from zz.scorers.diversity import Diversity
@@ -62,15 +62,19 @@ class Measurer:
     def measure(self, cell: MethodCell, entries: Sequence[int]) -> Measures:
         """A method on some entries, which must be `scored`."""
         row, chosen = cell.row, set(entries)
-        correct, strict = (self.results.scores(row, name) for name in ("shapes_correct", "shapes_strict"))
         prompts = self.results.prompts(row).entries
         tags = {e: prompts[e].meta["tag"] for e in entries}
+
+        def of(name: str, tag: str | None = None) -> Interval:
+            scores = self.results.by_picture(row, name)
+            return average([scores[e] for e in entries if tag in (None, tags[e])])
+
         return Measures(
             len(entries),
-            _proportion(correct[e] for e in entries),
-            {tag: _proportion(correct[e] for e in entries if tags[e] == tag) for tag in TAGS},
-            _proportion(strict[e] for e in entries),
-            {name: mean([self.results.scores(row, name)[e] for e in entries]) for name in SOFT},
+            of("shapes_correct"),
+            {tag: of("shapes_correct", tag) for tag in TAGS},
+            of("shapes_strict"),
+            {name: of(name) for name in SOFT},
             self._of_set(self.fd, cell, chosen),
             self._of_set(self.diversity, cell, chosen),
         )
@@ -79,8 +83,8 @@ class Measurer:
         """By score: one method against another over some entries."""
         chosen = set(entries)
 
-        def of(cell: MethodCell, name: str) -> Mapping[int, float]:
-            return {e: s for e, s in self.results.scores(cell.row, name).items() if e in chosen}
+        def of(cell: MethodCell, name: str) -> dict[int, tuple[float, ...]]:
+            return {e: s for e, s in self.results.by_picture(cell.row, name).items() if e in chosen}
 
         return {name: winning(of(ours, name), of(theirs, name)) for name in ("shapes_correct", *SOFT)}
 
@@ -90,8 +94,3 @@ class Measurer:
         rows = np.stack([features[picture.name] for picture in pictures])
         against = reference(metric, self.results.store)
         return metric.measure(rows, [picture.prompt for picture in pictures], against)
-
-
-def _proportion(values: Iterable[float]) -> Interval:
-    found = list(values)
-    return proportion(sum(found), len(found))

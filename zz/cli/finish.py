@@ -39,9 +39,9 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     if Shard.here().rank:
         return code
     _set_metrics(asked)
-    known = with_known_controls(asked)
-    put(store, known)
-    results = Results(store, known)
+    results = Results(store, asked.manifest)
+    results.manifest = with_known_controls(asked, results)
+    put(store, results.manifest)
     partial = False
     for row in asked.manifest.rows:
         there, wanted = results.there(row), row.wanted * row.repeats
@@ -73,11 +73,11 @@ def _set_metrics(asked: Request) -> None:
 
 
 def _columns(asked: Request) -> list[tuple[str, Job]]:
-    """What a contact sheet shows side by side: each row's standard sampling, if it is there, before the row."""
+    """What a contact sheet shows side by side, as far as it is there: each row's standard sampling before the row."""
     shown: dict[str, Job] = {}
     for job in merged(asked.jobs):
         for one in (job.controls(("standard",)).get("standard"), job):
-            if one is not None and asked.store.names(one.cell):
+            if one is not None:
                 shown.setdefault(one.id, one)
     title = {row.id: row.title for row in asked.manifest.rows}
     return [(title.get(job.id) or job.cell.title, job) for job in shown.values()]

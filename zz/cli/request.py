@@ -122,12 +122,11 @@ def put(asked: Request) -> None:
     manifest.put(asked.store, asked.manifest)
 
 
-def with_known_controls(asked: Request) -> Manifest:
+def with_known_controls(asked: Request, results: Results) -> Manifest:
     """The manifest, with controls that were not asked for but are in the store, for the tables.
 
     Only those whose pictures and scores are all there, unless allow_partial."""
     rows = list(asked.manifest.rows)
-    results = Results(asked.store, asked.manifest)
     for job in asked.jobs:
         for role, control in job.controls().items():
             titled = titles([control.cell])[control.cell.key]
@@ -165,7 +164,9 @@ def about_metric(metric: Metric) -> Mapping[str, Any]:
         "higher_is_better": metric.higher_is_better,
         "reads": list(metric.reads) if isinstance(metric, ImageScorer) else [],
     }
-    return found | ({"features": identity(metric.features)} if isinstance(metric, SetMetric) else {})
+    if isinstance(metric, SetMetric):
+        found |= {"features": identity(metric.features), "of_covariance": metric.of_covariance}
+    return found
 
 
 def _shown(job: Job) -> str:

@@ -1,6 +1,6 @@
 """From a manifest and what the store holds to numbers: each row's means, and its comparisons with its controls.
 
-The unit of statistics is the entry: its pictures (`dataset.repeats`) are averaged first.
+The unit of statistics is the entry: its pictures (`dataset.repeats`) are averaged first, as are its wins.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from zz.data.base import Picture, Prompt, PromptList
 from zz.lab.cell import Cell
 from zz.lab.scoring.names import kept, score_names
-from zz.lab.stats import Interval, Winning, mean, proportion, winning
+from zz.lab.stats import Interval, Winning, mean, share, winning
 from zz.lab.store.manifest import Manifest, Row
 from zz.lab.store.store import Store
 
@@ -36,7 +36,8 @@ class Results:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self.store, self.manifest = store, manifest
         self._lists: dict[tuple[str, int], PromptList] = {}
-        self._scores: dict[tuple[str, str], dict[int, float]] = {}
+        self._values: dict[tuple[str, str], np.ndarray] = {}
+        self._scores: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
         self._there: dict[str, int] = {}
         self._features: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
 
@@ -60,8 +61,7 @@ class Results:
     def there(self, row: Row) -> int:
         """How many of them are there."""
         if row.id not in self._there:
-            there = self.store.names(_Key(row.cell))
-            self._there[row.id] = sum(name in there for name in self.prompts(row).names(row.wanted))
+            self._there[row.id] = len(self.store.there(_Key(row.cell), self.prompts(row).names(row.wanted)))
         return self._there[row.id]
 
     def complete(self, row: Row) -> bool:
@@ -73,32 +73,41 @@ class Results:
 
     def scores(self, row: Row, name: str, where: Where | None = None) -> dict[int, float]:
         """entry -> score, the mean over its pictures; entries of which a picture lacks it are left out."""
+        return {e: sum(s) / len(s) for e, s in self.by_picture(row, name, where).items()}
+
+    def by_picture(self, row: Row, name: str, where: Where | None = None) -> dict[int, tuple[float, ...]]:
+        """entry -> the scores of its pictures, by repeat; entries of which a picture lacks it are left out."""
         key = row.id, name
         if key not in self._scores:
-            self._scores[key] = self._read(row, name)
+            x = self.values(row, name)
+            whole = np.flatnonzero(np.isfinite(x).all(1))
+            self._scores[key] = dict(zip(whole.tolist(), map(tuple, x[whole].tolist()), strict=True))
         found = self._scores[key]
         if where is None:
             return found
         entries = self.prompts(row).entries
         return {e: s for e, s in found.items() if where(entries[e])}
 
-    def _read(self, row: Row, name: str) -> dict[int, float]:
-        about = (row.scorers or {}).get(name)
+    def values(self, row: Row, name: str) -> np.ndarray:
+        """The scores of all entries by repeat, nan where there is none  # (N, R)"""
+        key, about = (row.id, name), (row.scorers or {}).get(name)
         if about is None or about.get("kind") == "set":
-            return {}
-        values, prompts = self.store.scores(_Key(row.cell), about["id"]), self.prompts(row)
-        said = [values.get(name) for name in score_names(tuple(about["reads"]), prompts, row.wanted)]
-        if prompts.repeats == 1:
-            return {e: s for e, s in enumerate(said) if s is not None}
-        n = len(said) // prompts.repeats
-        each = {e: [s for s in said[e::n] if s is not None] for e in range(n)}
-        return {e: sum(s) / len(s) for e, s in each.items() if len(s) == prompts.repeats}
+            return np.empty((0, row.repeats))
+        if key not in self._values:
+            known = self.store.scores(_Key(row.cell), about["id"])
+            names = score_names(tuple(about["reads"]), self.prompts(row), row.wanted)
+            said = np.fromiter((known.get(name, math.nan) for name in names), np.float64, len(names))
+            self._values[key] = said.reshape(row.repeats, -1).T
+        return self._values[key]
 
     def mean(self, row: Row, name: str, where: Where | None = None) -> Interval:
-        """The mean with Student's interval; for 0/1 scores the proportion with Wilson's; a set metric as kept."""
+        """The mean with Student's interval; for 0/1 scores the share with its score interval; a set metric as kept."""
         if (self.metrics.get(name) or {}).get("kind") == "set":
             return self.set_metric(row, name) or Interval(math.nan, math.nan, math.nan)
-        return average(list(self.scores(row, name, where).values()))
+        if where is not None:
+            return average(list(self.by_picture(row, name, where).values()))
+        x = self.values(row, name)
+        return average(x[np.isfinite(x).all(1)])
 
     def set_metric(self, row: Row, name: str) -> Interval | None:
         """A set metric of all pictures of a row that have features; None if it has not been computed."""
@@ -122,9 +131,9 @@ class Results:
         return self.store.measured(_Key(row.cell), names[0], picture.name) if names else None
 
     def compare(self, ours: Row, theirs: Row, name: str, where: Where | None = None) -> Winning:
-        """Paired over the entries that both have."""
+        """Paired over the entries that both have, and the repeats."""
         better = bool(self.metrics[name]["higher_is_better"])
-        return winning(self.scores(ours, name, where), self.scores(theirs, name, where), better)
+        return winning(self.by_picture(ours, name, where), self.by_picture(theirs, name, where), better)
 
     def comparisons(self, partial: bool = False) -> list[Comparison]:
         """Each row that was asked for against each of its controls, in each score that has a direction.
@@ -143,9 +152,15 @@ class Results:
         return found
 
 
-def average(scores: Sequence[float]) -> Interval:
-    """Mean with Student's interval; for 0/1 scores the proportion with Wilson's."""
-    return proportion(sum(scores), len(scores)) if set(scores) <= {0.0, 1.0} and scores else mean(scores)
+def average(scores: Sequence[Sequence[float]] | np.ndarray) -> Interval:
+    """Of prompts, each with the scores of its pictures: the mean of their means, with Student's interval.
+
+    For 0/1 scores with that of `share`, which is Wilson's where a prompt has one picture.  # (N, R)
+    """
+    if not len(scores):
+        return mean([])
+    x = np.asarray(scores, dtype=np.float64)
+    return share(x.mean(1)) if np.isin(x, (0.0, 1.0)).all() else mean(x.mean(1))
 
 
 def meta_is(field: str, value: str) -> Where:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 
@@ -16,9 +17,21 @@ class Interval(NamedTuple):
     high: float
 
 
-def mean(values: Sequence[float] | np.ndarray) -> Interval:
-    """The mean with Student's interval; unbounded for fewer than two values."""
+def finite(values: ArrayLike, what: str = "values") -> np.ndarray:
+    """As float64. Raises ValueError where one is not finite: no statistic is made of such."""
     x = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(x).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
+        raise ValueError(f"{what}{list(where)} is {x[where]}, not a number: score or measure it again, or leave it out")
+    return x
+
+
+def mean(values: Sequence[float] | np.ndarray) -> Interval:
+    """The mean with Student's interval; unbounded for fewer than two values. Raises ValueError for what is not finite.
+
+    Of no values it is nan, and so are its ends.
+    """
+    x = finite(values)
     if len(x) == 0:
         return Interval(math.nan, math.nan, math.nan)
     if len(x) == 1:
@@ -27,15 +40,23 @@ def mean(values: Sequence[float] | np.ndarray) -> Interval:
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half)
 
 
-def jackknife(estimate: Callable[[np.ndarray], float], n: int, parts: int = 20) -> Interval:
+def jackknife(
+    estimate: Callable[[np.ndarray], float], n: int, parts: int = 20, units: Sequence[int] | None = None
+) -> Interval:
     """An estimate over n items with the interval of the delete-a-group jackknife, for what is no mean.
 
     estimate: from the indices that are kept
-    parts:    groups, each left out once; every parts-th item belongs to one
+    parts:    groups, each left out once; every parts-th unit belongs to one
+    units:    number of the unit that each item belongs to, such as its prompt: none is split; each its own by default
+
+    Unbounded where there are fewer than two units, or an estimate without a group is not finite.
     """
     everything = np.arange(n)
-    value = estimate(everything)
-    left_out = np.array([estimate(everything[everything % parts != part]) for part in range(parts)])
+    unit = everything if units is None else np.asarray(units)
+    value, parts = estimate(everything), min(parts, len(np.unique(unit)))
+    left_out = np.array([estimate(everything[unit % parts != part]) for part in range(parts)])
+    if parts < 2 or not np.isfinite(left_out).all():
+        return Interval(value, -math.inf, math.inf)
     error = math.sqrt((parts - 1) / parts * ((left_out - left_out.mean()) ** 2).sum())
     half = float(stats.t.ppf(0.975, parts - 1)) * error
     return Interval(value, value - half, value + half)

@@ -109,7 +109,7 @@ def show_comparisons(out: Console, results: Results, partial: bool = False, scor
     if not found:
         return
     table = Table(title="paired with the controls, by prompt and seed")
-    for head in ("score", "win/tie/loss", "winning rate", "mean difference", "sign test p"):
+    for head in ("score", "win/tie/loss", "winning rate", "mean difference", "p"):
         table.add_column(head, justify="left" if head == "score" else "right")
     titles = list(dict.fromkeys(one.row.title for one in found))
     names, lines = [], []

@@ -59,8 +59,9 @@ def unscored(jobs: Sequence[Job], asked: Asked, store: Store) -> list[ScoreSlot]
     """Pictures that are there and have no number yet, by metric, in slots."""
     found: dict[ImageScorer | Features, list[ScoreSlot]] = {}
     for job in jobs:
-        there = store.names(job.cell)
-        for metric in kinds(asked.get(job.id, ())):
+        metrics = kinds(asked.get(job.id, ()))
+        there = set(store.there(job.cell, job.names())) if metrics else set()
+        for metric in metrics:
             names, known = _kept(metric, job, store)
             named = zip(job.pictures, job.names(), names, strict=True)
             todo = [p for p, name, score in named if score not in known and name in there]

@@ -202,15 +202,20 @@ class Store:
         """The names of the pictures that are there."""
         return {name[:-4] for name in listed(self.folder(cell) / "images") if NAME.fullmatch(name)}
 
+    def there(self, cell: Cell, names: Sequence[str]) -> list[str]:
+        """Which of `names` have a file, in their order; it is not looked at."""
+        found = set(listed(self.folder(cell) / "images"))
+        return [name for name in names if f"{name}.png" in found]
+
     def missing(self, cell: Cell, names: Sequence[str], verify: bool = False) -> Missing:
         """Which of `names` are not there as whole PNG files.
 
         verify: look at every file, also at those that were found whole before; what is torn now is missing from then on
         """
-        there, noted = set(listed(self.folder(cell) / "images")), self._checked(cell)
-        found = [name for name in names if f"{name}.png" in there]
-        fresh = [name for name in found if verify or name not in noted]
-        broken = [name for name in fresh if not is_whole(self.image_path(cell, name))]
+        found, noted = self.there(cell, names), self._checked(cell)
+        fresh = found if verify else [name for name in found if name not in noted]
+        images = self.folder(cell) / "images"
+        broken = [name for name in fresh if not is_whole(f"{images}/{name}.png")]
         torn = set(broken)
         if torn & noted:
             self._forget(cell, noted - torn)
@@ -218,7 +223,8 @@ class Store:
             self._note(cell, whole)
         if len(found) == len(names) and not torn:
             return Missing([], [])
-        return Missing([name for name in names if f"{name}.png" not in there or name in torn], broken)
+        whole_ones = set(found) - torn
+        return Missing([name for name in names if name not in whole_ones], broken)
 
     def has(self, cell: Cell, name: str) -> bool:
         """Whether a picture is there, whole."""

@@ -1,5 +1,6 @@
 """How far pictures are from rendered truth: the Fréchet distance of their features to those of true scenes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -20,7 +21,7 @@ from zz.worlds.shapes import render
 class ShapesFrechet(SetMetric):
     """Fréchet distance to rendered scenes of all six categories, as many of each; its interval by the jackknife.
 
-    It grows as pictures become fewer: compare sets of one size.
+    It grows as pictures become fewer: compare sets of one size. The jackknife leaves out prompts, each with all seeds.
 
     of:    the features
     truth: how many scenes are rendered
@@ -28,11 +29,12 @@ class ShapesFrechet(SetMetric):
 
     fewest: ClassVar[int] = 3  # for a covariance when one is left out
     has_reference: ClassVar[bool] = True
+    of_covariance: ClassVar[bool] = True
 
     of: Features
     truth: Annotated[int, Range(2)] = 5000
     name: str = "shapes_fd"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "Fréchet distance"
     higher_is_better: ClassVar[bool | None] = False
 
@@ -51,4 +53,10 @@ class ShapesFrechet(SetMetric):
 
     def measure(self, features: np.ndarray, prompts: Sequence[Prompt], reference: Mapping[str, np.ndarray]) -> Interval:
         truth = Moments(reference["mean"], reference["covariance"])
-        return jackknife(lambda kept: frechet(moments(features[kept]), truth), len(features))
+        number: dict[tuple[str, int | None], int] = {}
+        units = [number.setdefault((prompt.text, prompt.seed), len(number)) for prompt in prompts]
+
+        def distance(kept: np.ndarray) -> float:
+            return frechet(moments(features[kept]), truth) if len(kept) > 1 else math.nan
+
+        return jackknife(distance, len(features), units=units)
