@@ -1,11 +1,14 @@
 """zz.invert on the exact model: what comes back, how fast it converges, and what is refused."""
 
+import io
 import math
+import struct
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 import zz
 from zz.diffusion.leg import Leg
@@ -131,6 +134,69 @@ def test_pictures_of_other_kinds_are_made_rgb_and_upright(tmp_path):
     assert torch.equal(read([Image.open(tmp_path / "turned.png")])[0], rgb.rot90(-1))
 
 
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+MODES = [mode for mode in PIL.Image.MODES if mode[0] not in "IF"]
+
+
+def of_mode(mode):
+    """A picture of any mode, made as Pillow can."""
+    step = {"La": "LA", "RGBa": "RGBA", "PA": "P"}.get(mode)
+    image = Image.fromarray(PIXELS)
+    return image.convert(step).convert(mode) if step else image.convert(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.filterwarnings("error")
+def test_every_mode_of_8_bits_is_taken(mode):
+    image = of_mode(mode)
+    plain = image.convert({"La": "LA", "RGBa": "RGBA"}.get(mode, mode)).convert("RGB")
+    assert torch.equal(read([image])[0], torch.from_numpy(np.array(plain)))
+    given = Image.new("P", (4, 3))
+    given.info["transparency"] = b"\0\1\2"  # which Pillow warns of
+    assert read([given]).shape == (1, 3, 4, 3)
+
+
+def jpeg(exif=b"", **more):
+    """A picture that was written and is opened again."""
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).resize((32, 16)).save(file, "JPEG", exif=exif, **more)
+    return Image.open(io.BytesIO(file.getvalue()))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_exif_says_also_where_that_cannot_be_written_back(orientation):
+    """A width with a sign, which Pillow reads and cannot write."""
+    entries = struct.pack("<HHIi", 0x0100, 9, 1, -1), struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0)
+    odd = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + b"".join(entries) + bytes(4)
+    plain = Image.Exif()
+    plain[0x0112] = orientation
+    upright = torch.from_numpy(np.array(ImageOps.exif_transpose(jpeg(plain))))
+    assert torch.equal(read([jpeg(plain)])[0], upright)
+    if orientation > 1:
+        with pytest.raises(struct.error):
+            ImageOps.exif_transpose(jpeg(odd))
+    assert torch.equal(read([jpeg(odd)])[0], upright)
+
+
+def test_exif_that_says_nonsense_turns_nothing():
+    for value in (0, 9, 77, "6", b"x"):
+        image = jpeg()
+        image.getexif()[0x0112] = value
+        assert torch.equal(read([image])[0], torch.from_numpy(np.array(jpeg())))
+
+
+def gif():
+    file = io.BytesIO()
+    small().save(file, "GIF", save_all=True, append_images=[Image.new("RGB", (16, 16), "red")])
+    return Image.open(file)
+
+
+def closed():
+    image = jpeg()
+    image.close()
+    return image
+
+
 def small(mode="RGB", size=(16, 16)):
     return Image.new(mode, size)
 
@@ -140,10 +206,16 @@ BAD = [
     ({"images": "cat.png"}, "images='cat.png' must be a PIL picture"),
     ({"images": ["cat.png"]}, r"images\[0\]='cat.png' is no PIL picture; open a file with PIL.Image.open"),
     ({"images": [small(), small("I;16")]}, r"images\[1\] has mode I;16, more than 8 bits"),
+    ({"images": [small(), gif()]}, r"images\[1\] has 2 frames; seek one and give its copy"),
+    ({"images": [small(), closed()]}, r"images\[1\] cannot be read: .*; replace the file"),
+    ({"images": small(size=(0, 16))}, r"images\[0\] is 16x0 pixels"),
     ({"images": [small(), small(size=(24, 16))]}, "images are 16x16, 16x24 pixels; crop or resize"),
     ({"images": small(size=(8, 8))}, "size=8x8: the exact model draws 16 to 256 pixels"),
     ({"prompts": ["a", "b"]}, "prompts has 2 entries for 1 images"),
     ({"prompts": "a cat"}, "does not know cat"),
+    ({"negative_prompt": 5}, "negative_prompt=5 must be a text"),
+    ({"num_inference_steps": 5}, "num_inference_steps=5 is not a word of zz.invert; what it is here: steps=50"),
+    ({"guidance_scale": 5}, "what it is here: .*gamma=0.0"),
     ({"gamma": "none"}, "gamma='none' must be a finite number"),
     ({"steps": 0}, "steps=0"),
     ({"batch_size": 0}, "batch_size=0"),

@@ -1,5 +1,7 @@
 """zz.sample: what a stranger's script sees."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -33,6 +35,49 @@ def test_seeds_may_be_anybodys_integers():
     ours = zz.sample(zz.Mixture(), PROMPTS, seeds=[5, 6, 7], output="latent", **FAST)
     for seeds in (range(5, 8), np.array([5, 6, 7]), torch.tensor([5, 6, 7])):
         assert torch.equal(ours, zz.sample(zz.Mixture(), PROMPTS, seeds=seeds, output="latent", **FAST))
+
+
+def test_prompt_i_is_sampled_with_seed_plus_i():
+    """As on the command line."""
+    ours = zz.sample(zz.Mixture(), PROMPTS, seed=5, output="latent", **FAST)
+    assert torch.equal(ours, zz.sample(zz.Mixture(), PROMPTS, seeds=[5, 6, 7], output="latent", **FAST))
+    assert torch.equal(ours[:1], zz.sample(zz.Mixture(), PROMPTS[0], seed=np.int64(5), output="latent", **FAST))
+    plain = zz.sample(zz.Mixture(), PROMPTS, output="latent", **FAST)
+    assert torch.equal(plain, zz.sample(zz.Mixture(), PROMPTS, seed=0, output="latent", **FAST))
+
+
+@pytest.mark.parametrize("function", [zz.sample, zz.invert])
+def test_what_is_nobodys_word_is_refused_as_python_does(function):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):
+        function(zz.Mixture(), PROMPTS, PROMPTS, stepz=4) if function is zz.invert else function(None, "", stepz=4)
+
+
+def test_words_that_the_embedded_model_does_not_know_are_refused_with_those_it_knows():
+    said = "does not know cat; it knows a, above, an, and, below"
+    with pytest.raises(ValueError, match=f"prompt 'a photo of a cat': this model {said}"):
+        zz.sample(zz.shapes(), "a photo of a cat", steps=1)
+    with pytest.raises(ValueError, match=said):
+        zz.sample(zz.shapes(), "a photo of a Red star", negative_prompt="cat", steps=1)
+    with pytest.raises(ValueError, match="does not know 星, !, 3; it knows"):
+        zz.shapes().check((32, 32), ["a photo of a star", "", "A 星!  3"])
+    with zz.shapes().open() as pipeline, pytest.raises(ValueError, match=said):
+        zz.sample(pipeline, "a photo of a cat", steps=1)
+
+
+def test_prompts_that_are_cut_are_one_warning_and_nothing_of_the_libraries(capfd):
+    texts = ["a photo of a red star", *[f"a photo of {'a red star and ' * n}a ring" for n in (3, 4, 5)]]
+    with zz.shapes().open() as pipeline:
+        with pytest.warns(UserWarning) as told:
+            zz.sample(pipeline, texts, steps=1, batch_size=1)
+        (line,) = [str(one.message) for one in told]
+        assert line == (
+            "3 prompts are longer than the text encoder reads (16 tokens) and cut there; the first: "
+            "'a photo of a red star and a red star and a red star and a ri...'"
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            zz.sample(pipeline, texts[:1], steps=1)
+    assert "truncated" not in "".join(capfd.readouterr())
 
 
 def test_the_state_is_float32_whatever_it_begins_with():
@@ -73,6 +118,19 @@ BAD = [
     ({"seeds": 5}, "seeds=5"),
     ({"seeds": [1.5, 2, 3]}, "seeds=1.5"),
     ({"seeds": [-1, 2, 3]}, "seeds=-1"),
+    ({"seed": 1.5}, "seed=1.5"),
+    ({"seed": -1}, "seed=-1"),
+    ({"seed": None}, "seed=None"),
+    ({"seed": 2**63 - 2}, "seeds=9223372036854775808 is too large"),
+    ({"seed": 1, "seeds": [1, 2, 3]}, "seed=1 and seeds=[1, 2, 3] are both given".replace("[", r"\[")),
+    ({"generator": torch.Generator()}, "what it is here: seed=0 (prompt i is sampled with seed"),
+    ({"num_inference_steps": 20}, "num_inference_steps=20 is not a word of zz.sample; what it is here: steps=50"),
+    ({"guidance_scale": 5}, "guidance_scale=5 is not a word of zz.sample; what it is here: sampler=zz.Zigzag(gamma1="),
+    ({"num_images_per_prompt": 2}, "what it is here: prompts="),
+    ({"height": 64}, "what it is here: size=(height, width)"),
+    ({"prompts": ["a\0b"]}, "holds a NUL character"),
+    ({"prompts": ["\udcff"]}, "is not UTF-8"),
+    ({"negative_prompt": [None, 5, "red"]}, "negative_prompt=5 must be a text"),
     ({"seeds": [1]}, "seeds has 1 entries for 3 prompts"),
     ({"negative_prompt": ["red"]}, "negative_prompt has 1 entries"),
     ({"sampler": "zigzag"}, "sampler='zigzag' must be a Sampler"),
@@ -96,7 +154,7 @@ BAD = [
 @pytest.mark.parametrize(("fields", "message"), BAD, ids=[message for _, message in BAD])
 def test_what_cannot_be_is_refused_by_name(fields, message):
     arguments = {"model": zz.Mixture(), "prompts": PROMPTS, "steps": 4} | fields
-    with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(")):
+    with pytest.raises(ValueError, match="(?s)" + message.replace("(", r"\(").replace(")", r"\)")):
         zz.sample(arguments.pop("model"), arguments.pop("prompts"), **arguments)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 from torch import Tensor
 
 from zz.diffusion.finite import WEIGHTS, checked, naming, walked
@@ -18,10 +18,10 @@ from zz.diffusion.samplers.walk import Time, Walk
 from zz.diffusion.schedules.base import ModelSchedule, Schedule
 from zz.diffusion.solvers.base import Solver
 from zz.diffusion.solvers.ddim import DDIM
-from zz.diffusion.validate import check_choice, check_count, check_number
+from zz.diffusion.validate import check_choice, check_count, check_number, check_text
 from zz.models.base import Model, Pipeline
 from zz.models.compatible import check_guidance
-from zz.sampling import check_kind, listed_prompts, opening
+from zz.sampling import check_kind, listed_prompts, opening, refuse_others, tell_of_cut
 
 ENCODED = f"the autoencoder's latents of the picture are not finite; {WEIGHTS}"
 
@@ -43,6 +43,7 @@ def invert(
     batch_size: int | None = None,
     device: str | None = None,
     probe: Probe = no_op,
+    **others: Any,
 ) -> Tensor:
     """Latents (B, C, h, w) at node 0, which `zz.sample(..., initial_latents=...)` starts from on the same nodes.
 
@@ -65,9 +66,11 @@ def invert(
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
 
-    Raises ValueError with the field, the value and what it may be, and `NotFinite`, which is one, where latents are not
-    finite.
+    Raises ValueError with the field, the value and what it may be (for diffusers' words, with ours), and `NotFinite`,
+    which is one, where latents are not finite.
     """
+    refuse_others("zz.invert", others)
+    check_text("negative_prompt", negative_prompt)
     pictures = read([images] if isinstance(images, Image.Image) else images)
     B, size = len(pictures), (pictures.shape[1], pictures.shape[2])
     texts = listed_prompts(prompts) * (B if isinstance(prompts, str) else 1)
@@ -89,6 +92,7 @@ def invert(
         shape = pipeline.shape(size)
         check_guidance(guidance or CFG(), pipeline, [negative_prompt])
         nodes = (schedule or ModelSchedule()).bind(pipeline.schedule).sized(size).nodes(pipeline.levels, steps)
+        tell_of_cut(pipeline, [*texts, negative_prompt])
 
         def up(noise: Noise, x: Tensor, conditions: Any, probe: Probe) -> Tensor:
             walk = Walk(pipeline.bind(guidance or CFG(), *conditions), nodes, solver or DDIM(), noise, probe)
@@ -105,6 +109,17 @@ def invert(
     return torch.cat(latents)
 
 
+_TURNS = {  # by EXIF's orientation: what sets a picture upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
 def read(images: Any) -> Tensor:
     """PIL pictures of one size as (B, H, W, 3), uint8. Raises ValueError on what is none, or not of one size."""
     if not isinstance(images, list | tuple) or not images:
@@ -115,10 +130,24 @@ def read(images: Any) -> Tensor:
             raise ValueError(f"images[{b}]={image!r} is no PIL picture; open a file with PIL.Image.open")
         if image.mode[0] in "IF":
             raise ValueError(f"images[{b}] has mode {image.mode}, more than 8 bits; save it with 8 bits a channel")
+        if not image.width or not image.height:
+            raise ValueError(f"images[{b}] is {image.height}x{image.width} pixels, none at all; give another")
         try:
-            pictures.append(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, SyntaxError) as error:
-            raise ValueError(f"images[{b}] cannot be read: {error}; replace the file") from error
+            frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # a camera's previews are no frames
+            pictures.append(_upright(image))
+        except Exception as error:  # any that Pillow's readers raise
+            raise ValueError(f"images[{b}] cannot be read: {error}; replace the file, or save it as RGB") from error
+        if frames > 1:
+            raise ValueError(f"images[{b}] has {frames} frames; seek one and give its copy()")
     if len(sizes := sorted({f"{p.height}x{p.width}" for p in pictures})) > 1:
         raise ValueError(f"images are {', '.join(sizes)} pixels; crop or resize them to one size")
     return torch.from_numpy(np.stack([np.asarray(p) for p in pictures]))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A picture of any mode of 8 bits as RGB, turned as its EXIF says; transparency is dropped."""
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if image.mode in ("La", "RGBa", "P", "PA"):  # which are not, or not quite, converted in one step
+        image = image.convert("LA" if image.mode == "La" else "RGBA")
+    rgb = image.convert("RGB")
+    return rgb if turn is None else rgb.transpose(turn)

@@ -1,7 +1,9 @@
 """The method for anyone's script: `zz.sample`. It knows no Hydra, no store and no cell."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from operator import index
 from typing import Any, Literal
 
 import torch
@@ -19,8 +21,8 @@ from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.schedules.base import ModelSchedule, Schedule
 from zz.diffusion.solvers.base import Solver
 from zz.diffusion.solvers.ddim import DDIM
-from zz.diffusion.validate import check_choice, check_count
-from zz.models.base import Model, Pipeline
+from zz.diffusion.validate import as_tuple, check_choice, check_count, check_text
+from zz.models.base import Model, Pipeline, cut_line
 from zz.models.compatible import check_guidance, check_pair
 from zz.models.pretrained.borrowed import adapted
 
@@ -32,6 +34,7 @@ def sample(
     sampler: Sampler | None = None,
     steps: int | None = None,
     size: int | tuple[int, int] | None = None,
+    seed: int = 0,
     seeds: Sequence[int] | None = None,
     negative_prompt: str | Sequence[str | None] | None = None,
     solver: Solver | None = None,
@@ -42,6 +45,7 @@ def sample(
     batch_size: int | None = None,
     device: str | None = None,
     probe: Probe = no_op,
+    **others: Any,
 ) -> list[Any] | Tensor:
     """Sample one picture a prompt, or one clip.
 
@@ -51,7 +55,8 @@ def sample(
                      zz.Standard, zz.EndToEnd, zz.Resampling, ...
     steps:           T; the model's own by default (50 for one that is open already)
     size:            pixels a side, or (height, width); the model's own by default
-    seeds:           B whole numbers; 0, 1, 2, ... by default
+    seed:            prompt i is sampled with seed + i, as on the command line
+    seeds:           B whole numbers, in place of seed + i
     negative_prompt: one for all, or B; None is the model's null condition
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
@@ -62,11 +67,15 @@ def sample(
     device:          where to open a description; the first GPU, or the CPU where there is none
     probe:           called with every `Step`
 
-    Raises ValueError with the field, the value and what it may be, and `NotFinite`, which is one, where a picture or
-    its latents are not finite.
+    Raises ValueError with the field, the value and what it may be (for diffusers' words, with ours), and `NotFinite`,
+    which is one, where a picture or its latents are not finite.
     """
+    refuse_others("zz.sample", others)
     texts = listed_prompts(prompts)
-    chosen = list(range(len(texts))) if seeds is None else _listed(seeds)
+    check_count("seed", seed := _whole(seed))
+    if seeds is not None and seed:
+        raise ValueError(f"seed={seed} and seeds={seeds!r} are both given; give one")
+    chosen = [seed + i for i in range(len(texts))] if seeds is None else _listed(seeds)
     check_kind("initial_latents", initial_latents, Tensor)
     if not isinstance(negative_prompt, str | Sequence | None):
         raise ValueError(f"negative_prompt={negative_prompt!r} must be a text, or a list of one (or None) each prompt")
@@ -74,8 +83,12 @@ def sample(
     for name, values in (("seeds", chosen), ("negative_prompt", negatives), ("initial_latents", initial_latents)):
         if values is not None and len(values) != len(texts):
             raise ValueError(f"{name} has {len(values)} entries for {len(texts)} prompts; give one each")
-    for seed in chosen:
-        check_count("seeds", seed)
+    for one in chosen:
+        check_count("seeds", one)
+        if one >= 2**63:
+            raise ValueError(f"seeds={one} is too large; it must stay below 2^63")
+    for text in negatives:
+        check_text("negative_prompt", text)
     if steps is not None:
         check_count("steps", steps, 1)
     if batch_size is not None:
@@ -98,6 +111,7 @@ def sample(
             size = pipeline.size
             if size is None:
                 raise ValueError("size is needed with a model that is open already")
+        tell_of_cut(pipeline, [*texts, *negatives])
         for start in range(0, len(texts), width):
             part = slice(start, start + width)
             with naming("prompts", start):
@@ -194,17 +208,59 @@ def check_kind(name: str, value: Any, kind: type) -> None:
 
 def listed_prompts(prompts: str | Sequence[str]) -> list[str]:
     """One prompt or several, as a list."""
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    texts = list(as_tuple(prompts))
     if not texts or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"prompts={prompts!r} must be a text, or a list of at least one")
+    for text in texts:
+        check_text("prompts", text)
     return texts
 
 
 def _listed(seeds: Any) -> list[Any]:
     try:
-        return [int(n) if hasattr(n, "__index__") else n for n in seeds]  # numpy's and torch's integers too
+        return [_whole(n) for n in seeds]
     except TypeError:
-        raise ValueError(f"seeds={seeds!r} must be a list of whole numbers, one a prompt") from None
+        raise ValueError(f"seeds={seeds!r} must be a list of whole numbers, one a prompt; or give seed=0") from None
+
+
+def _whole(n: Any) -> Any:
+    """numpy's and torch's integers as Python's; anything else as it is."""
+    try:
+        return n if isinstance(n, bool) else index(n)
+    except TypeError:
+        return n
+
+
+_OURS = {  # by diffusers' word
+    "generator": "seed=0 (prompt i is sampled with seed + i), or seeds=[...], one a prompt",
+    "num_inference_steps": "steps=50",
+    "timesteps": "steps=50 and schedule=...",
+    "guidance_scale": "sampler=zz.Zigzag(gamma1=5.5), or zz.Standard(gamma1=5.5); zz.invert takes gamma=0.0",
+    "guidance_rescale": "guidance=zz.CFG(rescale=0.7)",
+    "prompt": "prompts",
+    "num_images_per_prompt": "prompts=[prompt] * 4",
+    "height": "size=(height, width)",
+    "width": "size=(height, width)",
+    "latents": "initial_latents",
+    "output_type": 'output="image" or "latent"',
+    "image": "zz.invert(model, images, prompts)",
+    "eta": "solver=zz.EulerAncestral(eta=1.0)",
+    "callback_on_step_end": "probe",
+}
+
+
+def refuse_others(function: str, words: Mapping[str, Any]) -> None:
+    """Raise ValueError on a word of diffusers, with ours for it; TypeError, as Python does, on another."""
+    for word, value in words.items():
+        if word in _OURS:
+            raise ValueError(f"{word}={value!r} is not a word of {function}; what it is here: {_OURS[word]}")
+        raise TypeError(f"{function}() got an unexpected keyword argument {word!r}")
+
+
+def tell_of_cut(pipeline: Pipeline, texts: Sequence[str | None]) -> None:
+    """Warn, once, of prompts that a text encoder does not read to the end."""
+    if cut := pipeline.cut(list(dict.fromkeys(text for text in texts if text is not None))):
+        warnings.warn(cut_line(cut), stacklevel=3)
 
 
 def pair(size: Any) -> tuple[int, int]:

@@ -133,7 +133,7 @@ def test_every_room_names_its_own_group():
         (check_number, (3, 0, 1), "n=3 lies outside 0..1"),
         (check_choice, ("c", ("a", "b")), "n='c' is not known; known are a, b"),
         (check_text, (3,), "n=3 must be a text; quote it: 'n=\"3\"'"),
-        (check_text, ("\udcff",), r"n='\udcff' is not UTF-8; write it in UTF-8"),
+        (check_text, ("\udcff",), r"n='\udcff' is not UTF-8; write it, or rename the file, in UTF-8"),
         (check_text, ("a\0b",), r"n='a\x00b' holds a NUL character; take it out"),
     ],
 )

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,7 @@ from zz.cli.conf import Refusal, conf_dir, opened_mapping
 from zz.cli.experiment import cells_of
 from zz.cli.explain import explain
 from zz.cli.terminal.window import Window
+from zz.cli.words import flag, readable, split
 from zz.lab.signals import Terminated, at_once
 from zz.lab.store.atomic import StoreError
 
@@ -41,7 +43,7 @@ def command(verb: str, config_name: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
     home = os.getpid()
-    guarded = partial(_guarded, full=full, config_name=config_name)
+    guarded = partial(_guarded, full=full, config_name=config_name, words=sys.argv[1:])
 
     def task(configs: Sequence[DictConfig]) -> int:
         code: int = getattr(import_module(f"zz.cli.verbs.{verb}"), verb)(configs)  # only now: --help needs no torch
@@ -65,11 +67,10 @@ def command(verb: str, config_name: str) -> int:
         codes.append(guarded(all_of_them))
 
     def start() -> int:
-        extensions.load(sys.argv[1:])
-        sys.argv[1:] = arguments(sys.argv[1:])
-        flags = {word for word in sys.argv[1:] if word.startswith("-")}
-        if (name := _experiment(sys.argv[1:])) and flags <= _SWEEP:  # Hydra answers --cfg, --help and the like
-            words = [w for w in sys.argv[1:] if w not in flags and not _names_experiment(w)]
+        flags, words = arguments(sys.argv[1:])
+        sys.argv[1:] = [*flags, *words]
+        if (name := _experiment(words)) and _SWEEP.issuperset(flags):  # Hydra answers --cfg, --help and the like
+            words = [w for w in words if not _names_experiment(w)]
             if elsewhere := [w for w in words if w.startswith("hydra/launcher=") and w != "hydra/launcher=zz"]:
                 raise Refusal(f"{elsewhere[0]}: an experiment is one plan, which a launcher cannot take; leave it out")
             sweep(cells_of(name, words, bool(flags)))
@@ -77,6 +78,9 @@ def command(verb: str, config_name: str) -> int:
             hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
         return max(codes, default=0)
 
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # what is no text file of Python's
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be any bytes
     pending_sweeps.append(sweep)
     given = sys.argv[1:]
     try:
@@ -90,12 +94,16 @@ def command(verb: str, config_name: str) -> int:
 _SWEEP = {"-m", "--multirun"}
 
 
-def arguments(words: Sequence[str]) -> list[str]:
-    """The command line as Hydra wants it: overrides last, in one piece, and fields of open mappings added."""
-    overrides = [w for w in words if "=" in w and not w.startswith("-")]
-    others = [w for w in words if w not in overrides]
-    overrides = [w for w in overrides if not w.startswith("hydra.searchpath=")]  # which search_path() says
-    return [*others, *extensions.search_path(), *map(opened_mapping, overrides)]
+def arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command line as Hydra wants it: its flags, and after them the overrides, with fields of open mappings added.
+
+    Takes up the extensions and the search path that they name.
+    """
+    flags, others = split(words)
+    overrides = [opened_mapping(readable(word)) for word in others]
+    extensions.load(overrides, flag(flags, "-cd", "--config-dir"))
+    kept = [w for w in overrides if not w.startswith("hydra.searchpath=")]  # which search_path() says
+    return flags, [*extensions.search_path(), *kept]
 
 
 def _experiment(words: Sequence[str]) -> str | None:
@@ -108,7 +116,7 @@ def _names_experiment(word: str) -> bool:
     return word.lstrip("+").startswith("experiment=")
 
 
-def _guarded(work: Callable[[], int], full: bool, config_name: str) -> int:
+def _guarded(work: Callable[[], int], full: bool, config_name: str, words: Sequence[str]) -> int:
     """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130, SIGTERM into 143.
 
     Where what it shows is what it is for, an output that is full or closed is exit code 1.
@@ -123,7 +131,7 @@ def _guarded(work: Callable[[], int], full: bool, config_name: str) -> int:
     except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if full:
             raise
-        _say(f"error: {explain(error, config_name)}", sys.stderr)
+        _say(f"error: {explain(error, config_name, words)}", sys.stderr)
         return 2
     except OSError as error:
         if full or error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO):

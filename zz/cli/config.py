@@ -13,14 +13,19 @@ from omegaconf import DictConfig, OmegaConf
 
 from zz.cli import extensions
 from zz.cli.conf import Refusal
+from zz.diffusion.validate import check_text
 from zz.lab.store.store import Store
 
 
 def store_of(config: DictConfig) -> Store:
     """The store that a config names."""
-    if not isinstance(config.store, str) or not config.store:
+    if config.store is None or config.store == "":
         raise Refusal(f"store={config.store} must be a folder: store=PATH")
-    return Store(config.store)
+    check_text("store", config.store if isinstance(config.store, int | float) else None)  # a name of any bytes will do
+    try:
+        return Store(config.store)
+    except (TypeError, RuntimeError) as error:  # a list; a home that is nobody's
+        raise Refusal(f"store={config.store} is no folder ({error}); choose another with store=PATH") from error
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:

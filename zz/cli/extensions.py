@@ -10,6 +10,10 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from zz.diffusion.validate import quoted
+
 packages: list[str] = ["zz"]  # in which a _target_ may lie
 search_paths: list[str] = []  # that a command's words name for Hydra
 
@@ -18,9 +22,13 @@ class ExtensionError(ValueError):
     """A package that is named but cannot be used."""
 
 
-def load(words: Sequence[str]) -> None:
-    """Take up the packages that entry points and the words of a command name, and Hydra's search path."""
+def load(words: Sequence[str], config_dir: str | None = None) -> None:
+    """Take up the packages that entry points and the words of a command name, and Hydra's search path.
+
+    config_dir: of Hydra's flag, which a sweep is composed from as well
+    """
     search_paths[:] = [path for word in words for path in _listed("hydra.searchpath", word)]
+    search_paths.extend(f"file://{Path(path).resolve()}" for path in [config_dir] if path)
     names = [point.value.split(":")[0] for point in entry_points(group="zz.extensions")]
     names += [name for word in words for name in _listed("extensions", word)]
     packages[1:] = []
@@ -53,11 +61,13 @@ def allowed(target: str) -> bool:
 
 def _listed(key: str, word: str) -> list[str]:
     """The names in `key=[one,two]`; none in another word."""
-    found = re.fullmatch(rf"{re.escape(key)}=\[?([^\]]*)\]?", word)
-    return [name.strip().strip("'\"") for name in found[1].split(",") if name.strip()] if found else []
+    if word.partition("=")[0] != key:
+        return []
+    value = OverridesParser.create().parse_override(word).value()
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
 
 
 def search_path() -> list[str]:
     """The override that has Hydra search the extensions' conf/, and what a word names beside them."""
     paths = [*search_paths, *(f"file://{path.resolve()}" for path in folders("conf"))]
-    return [f"hydra.searchpath=[{','.join(paths)}]"] if paths else []
+    return [f"hydra.searchpath=[{','.join(map(quoted, paths))}]"] if paths else []

@@ -13,7 +13,7 @@ from zz.lab.cluster import Shard
 from zz.lab.job import Job
 from zz.lab.plan import merged
 from zz.lab.results import Results
-from zz.lab.scoring.names import identity, score_name
+from zz.lab.scoring.names import identity, score_names
 from zz.lab.scoring.scoring import SlotScored, score, unscored
 from zz.lab.scoring.sets import measure
 from zz.lab.sheet import contact_sheet
@@ -41,9 +41,9 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     code = 1 if missing or problems else 0
     if Shard.here().rank:
         return code
-    known = with_known_controls(asked)
-    put(store, known)
-    results = Results(store, known)
+    results = Results(store, asked.manifest)
+    results.manifest = with_known_controls(asked, results)
+    put(store, results.manifest)
     partial = False
     for row in asked.manifest.rows:
         there, wanted = results.there(row), row.wanted * row.repeats
@@ -85,11 +85,11 @@ def _set_metrics(asked: Request) -> list[str]:
 
 
 def _columns(asked: Request) -> list[tuple[str, Job]]:
-    """What a contact sheet shows side by side: each row's standard sampling, if it is there, before the row."""
+    """What a contact sheet shows side by side, as far as it is there: each row's standard sampling before the row."""
     shown: dict[str, Job] = {}
     for job in merged(asked.jobs):
         for one in (job.controls(("standard",)).get("standard"), job):
-            if one is not None and asked.store.names(one.cell):
+            if one is not None:
                 shown.setdefault(one.id, one)
     title = {row.id: row.title for row in asked.manifest.rows}
     return [(title.get(job.id) or job.cell.title, job) for job in shown.values()]
@@ -108,5 +108,5 @@ def _verdicts(asked: Request) -> dict[str, Mapping[str, bool]]:
 
 def _right(store: Store, job: Job, scorer: ImageScorer) -> dict[str, bool]:
     scores = store.scores(job.cell, identity(scorer))
-    named = {picture.name: score_name(scorer, picture) for picture in job.pictures}
-    return {name: scores[key] > 0.5 for name, key in named.items() if key in scores}
+    named = zip(job.names(), score_names(scorer.reads, job.prompts, job.limit), strict=True)
+    return {name: scores[key] > 0.5 for name, key in named if key in scores}

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
 from zz.cli.config import build, build_anew, resolved, store_of
-from zz.data.base import Prompt, PromptList, PromptSet
+from zz.data.base import REPEAT, Prompt, PromptList, PromptSet
 from zz.diffusion.budget import fit
 from zz.diffusion.leg import Leg
-from zz.diffusion.validate import check_count
+from zz.diffusion.validate import check_count, check_text
 from zz.lab.cell import titles
 from zz.lab.job import CONTROLS, ROLES, Job, Recipe
 from zz.lab.loggers.base import Logger, Loggers
@@ -122,12 +122,11 @@ def put(asked: Request) -> None:
     manifest.put(asked.store, asked.manifest)
 
 
-def with_known_controls(asked: Request) -> Manifest:
+def with_known_controls(asked: Request, results: Results) -> Manifest:
     """The manifest, with controls that were not asked for but are in the store, for the tables.
 
     Only those whose pictures and scores are all there, unless allow_partial."""
     rows = list(asked.manifest.rows)
-    results = Results(asked.store, asked.manifest)
     for job in asked.jobs:
         for role, control in job.controls().items():
             titled = titles([control.cell])[control.cell.key]
@@ -176,6 +175,7 @@ def _shown(job: Job) -> str:
 
 
 def _name(config: Mapping[str, Any]) -> str:
+    check_text("name", config["name"])
     name = str(config["experiment"] or config["name"] or "run")
     if "/" in name or name.startswith("."):
         raise Refusal(f"name={name} must be a name without slashes")
@@ -239,13 +239,11 @@ def _job(config: Mapping[str, Any]) -> Job:
     check_count("seed", config["seed"])
     if config["limit"] is not None:
         check_count("limit", config["limit"], 1)
-    negative = config["negative_prompt"]
-    if not isinstance(negative, str | None):
-        raise Refusal(f"negative_prompt={negative} must be text; quote it: negative_prompt='\"{negative}\"'")
+    check_text("negative_prompt", negative := config["negative_prompt"])
     if config.get("dataset") is None:
         raise Refusal(f"model={config['model']['name']} names no dataset of its own; choose one with dataset=")
     dataset = build(config["dataset"])
-    if config["seed"] + len(dataset.prompts) >= 2**63:
+    if config["seed"] + max(prompt.seed or 0 for prompt in dataset.prompts) + REPEAT * dataset.repeats >= 2**63:
         raise Refusal(f"seed={config['seed']} is too large: seed + prompt number must stay below 2^63")
     steps, sampler = config["steps"], build(config["sampler"])
     if config["budget"]["nfe"] is not None:

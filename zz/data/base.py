@@ -5,7 +5,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from zz.diffusion.validate import Positive, as_tuple, check_count, check_text, typed, validate
@@ -78,7 +78,11 @@ class PromptList:
 
     def pictures(self, limit: int | None = None) -> list[Picture]:
         """The pictures of the first `limit` entries, repeat by repeat."""
-        return [self.picture(e, r) for r in range(self.repeats) for e in range(len(self.entries))[:limit]]
+        return _pictures(self, len(self.entries[:limit]))
+
+    def names(self, limit: int | None = None) -> list[str]:
+        """What their files are called."""
+        return _names(self, len(self.entries[:limit]))
 
     def picture(self, entry: int, repeat: int = 0) -> Picture:
         """One picture."""
@@ -94,6 +98,16 @@ class PromptList:
     @property
     def _same(self) -> tuple[str, str, int]:
         return self.name, self.record_digest, self.repeats
+
+
+@lru_cache(maxsize=32)  # many cells are of one list
+def _pictures(prompts: PromptList, n: int) -> list[Picture]:
+    return [prompts.picture(entry, repeat) for repeat in range(prompts.repeats) for entry in range(n)]
+
+
+@lru_cache(maxsize=32)
+def _names(prompts: PromptList, n: int) -> list[str]:
+    return [picture.name for picture in _pictures(prompts, n)]
 
 
 @dataclass(frozen=True)

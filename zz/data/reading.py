@@ -33,8 +33,12 @@ def lines(path: str) -> list[str]:
 def bare(text: str) -> str:
     """A text without byte order marks, and without blanks and invisible characters at its ends."""
     text = text.replace("\ufeff", "")
-    seen = [i for i, char in enumerate(text) if not _invisible(char)]
-    return text[seen[0] : seen[-1] + 1] if seen else ""
+    start, end = 0, len(text)
+    while start < end and _invisible(text[start]):
+        start += 1
+    while end > start and _invisible(text[end - 1]):
+        end -= 1
+    return text[start:end]
 
 
 def rows(path: str, column: str, delimiter: str | None = None) -> list[Row]:

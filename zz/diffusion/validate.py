@@ -64,7 +64,7 @@ def _check(name: str, value: Any, kind: Any) -> None:
         if not isinstance(value, bool):
             raise ValueError(f"{name}={value!r} must be true or false")
     elif kind is str:
-        _check_quoted(name, value)
+        _check_is_text(name, value)
     elif get_origin(kind) is Literal:
         check_choice(name, value, get_args(kind))
     elif kind is not Any and isinstance(kind, type) and not isinstance(value, kind):
@@ -96,16 +96,16 @@ def check_text(name: str, value: Any, optional: bool = True) -> None:
     """A text that can be written as UTF-8, or None if it is optional."""
     if value is None and optional:
         return
-    _check_quoted(name, value)
+    _check_is_text(name, value)
     if "\0" in value:
         raise ValueError(f"{name}={value!r} holds a NUL character; take it out")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name}={value!a} is not UTF-8; write it in UTF-8") from None
+        raise ValueError(f"{name}={value!a} is not UTF-8; write it, or rename the file, in UTF-8") from None
 
 
-def _check_quoted(name: str, value: Any) -> None:
+def _check_is_text(name: str, value: Any) -> None:
     """A text, and nothing that YAML reads as something else: a number, true, null."""
     if not isinstance(value, str):
         raise ValueError(f"{name}={value!r} must be a text; quote it: {typed(name, value)}")
@@ -113,11 +113,11 @@ def _check_quoted(name: str, value: Any) -> None:
 
 def typed(key: str, *values: Any, listed: bool = False) -> str:
     """The word of a shell's command line that sets `key` to a text, or to a list of texts, whatever is in them."""
-    said = [_quoted(_plain(value)) for value in values]
+    said = [quoted(_plain(value)) for value in values]
     return shlex.quote(f"{key}=[{','.join(said)}]" if listed else f"{key}={said[0]}")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A text as YAML and Hydra read it: a plain word as it is, anything else in double quotes."""
     if re.fullmatch(r"[A-Za-z_/][\w./-]*", text, re.A) and text.lower() not in ("null", "true", "false", "nan", "inf"):
         return text

@@ -28,6 +28,7 @@ class Encoder:
 
     def __init__(self, pipeline: Pipeline, slots: Sequence[Slot] = (), room: int = CACHE_BYTES) -> None:
         self.pipeline, self.kept, self.room = pipeline, dict[object, Conditions](), room
+        self._cut = dict[str, dict[str, int]]()  # by prompt: what is cut of the texts that it is encoded as
         self.uses = Counter(_key(slot.job, slot.padded) for slot in slots)
 
     def __call__(self, job: Job, pictures: Sequence[Picture]) -> Conditions:
@@ -41,6 +42,13 @@ class Encoder:
             self.kept[key] = _moved(conditions, torch.device("cpu"))
             self.room -= size
         return conditions
+
+    def cut(self, job: Job, pictures: Sequence[Picture]) -> tuple[tuple[str, int], ...]:
+        """Their texts that the encoder does not read to the end, the negative prompt among them, and what it reads."""
+        negative = job.recipe.negative_prompt
+        texts = [*(picture.prompt.text for picture in pictures), *([] if negative is None else [negative])]
+        self._cut |= {text: self.pipeline.cut([text]) for text in texts if text not in self._cut}
+        return tuple({cut: n for text in texts for cut, n in self._cut[text].items()}.items())
 
     def used(self, job: Job, pictures: Sequence[Picture]) -> Conditions | None:
         """One use less of these prompts: what is kept of them, and let go after the last one."""

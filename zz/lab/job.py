@@ -162,8 +162,7 @@ class Job:
     def of(cls, recipe: Recipe, prompts: PromptList, limit: int | None = None) -> "Job":
         """Checked and resolved. Raises ValueError where the recipe cannot make these prompts."""
         recipe = recipe.resolved()
-        texts = [prompt.text for prompt in prompts.entries[:limit]]
-        recipe.model.check(recipe.size, texts, recipe.precision)
+        _check(recipe.model, recipe.size, recipe.precision, prompts, limit)
         return cls(recipe, prompts, limit)
 
     @property
@@ -181,7 +180,7 @@ class Job:
         """The row's name: 16 hex digits of the cell's key and of the prompt list, whatever the limit."""
         return row_id(self.cell.key, self.prompts.digest)
 
-    @cached_property
+    @property
     def pictures(self) -> list[Picture]:
         """What is asked for, in order."""
         return self.prompts.pictures(self.limit)
@@ -194,7 +193,7 @@ class Job:
 
     def names(self) -> list[str]:
         """The names of its pictures, in order."""
-        return _names(self.prompts, self.limit)
+        return self.prompts.names(self.limit)
 
     def controls(self, roles: Sequence[str] = CONTROLS) -> dict[str, "Job"]:
         """Its controls over the same prompts, by role."""
@@ -208,9 +207,10 @@ class Job:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-@lru_cache(maxsize=256)
-def _names(prompts: PromptList, limit: int | None) -> list[str]:
-    return [picture.name for picture in prompts.pictures(limit)]
+@lru_cache(maxsize=64)
+def _check(model: Model, size: tuple[int, int], precision: str, prompts: PromptList, limit: int | None) -> None:
+    """A model looks at the texts of a list once a run."""
+    model.check(size, list(dict.fromkeys(prompt.text for prompt in prompts.entries[:limit])), precision)
 
 
 __all__ = ["CONTROLS", "ROLES", "Job", "Recipe"]

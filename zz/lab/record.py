@@ -35,6 +35,13 @@ class Record:
     started: float = field(default_factory=time.time)
     slots: list[SlotDone] = field(default_factory=list)
 
+    @property
+    def cut(self) -> dict[str, int]:
+        """The texts that the encoder cut, in the prompts' order, and how many tokens it reads."""
+        found = dict(pair for slot in self.slots for pair in slot.cut)
+        asked = {prompt.text: None for prompt in self.job.prompts.entries} if found else {}
+        return {text: found[text] for text in (*asked, *found) if text in found}
+
     def add(self, done: SlotDone) -> None:
         """A slot is done: one line in the cell's event log."""
         if not self.slots:
@@ -50,7 +57,7 @@ class Record:
             return
         images = sorted(name for slot in self.slots for name in slot.names)
         self._log("end", made=len(images))
-        made = [slot for slot in self.slots if slot.names]
+        made, cut = [slot for slot in self.slots if slot.names], self.cut
         record: dict[str, Any] = {
             "row": self.job.id,
             "started": self.started,
@@ -60,6 +67,7 @@ class Record:
             "images": images,
             "failed": {name: error for slot in self.slots for name, error in slot.failed.items()},
             "doubled": sorted(name for slot in self.slots for name in slot.doubled),
+            "cut": {"prompts": len(cut), "first": next(iter(cut)), "tokens": min(cut.values())} if cut else None,
             "batch_size": self.store.batch_size(self.job.id),
             "predictions_per_image": made[0].predictions if made else 0,
             "evals_per_image": made[0].evals if made else 0,

@@ -12,7 +12,7 @@ import numpy as np
 
 from zz.data.base import Picture, Prompt, PromptList
 from zz.lab.cell import Cell
-from zz.lab.scoring.names import kept, meta_name
+from zz.lab.scoring.names import kept, score_names
 from zz.lab.stats import Interval, Winning, mean, share, winning
 from zz.lab.store.manifest import Manifest, Row
 from zz.lab.store.store import Store
@@ -36,8 +36,9 @@ class Results:
     def __init__(self, store: Store, manifest: Manifest) -> None:
         self.store, self.manifest = store, manifest
         self._lists: dict[tuple[str, int], PromptList] = {}
+        self._values: dict[tuple[str, str], np.ndarray] = {}
         self._scores: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
-        self._names: dict[str, set[str]] = {}
+        self._there: dict[str, int] = {}
         self._features: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
 
     @cached_property
@@ -59,9 +60,9 @@ class Results:
 
     def there(self, row: Row) -> int:
         """How many of them are there."""
-        if row.cell not in self._names:
-            self._names[row.cell] = self.store.names(_Key(row.cell))
-        return sum(picture.name in self._names[row.cell] for picture in self.pictures(row))
+        if row.id not in self._there:
+            self._there[row.id] = len(self.store.there(_Key(row.cell), self.prompts(row).names(row.wanted)))
+        return self._there[row.id]
 
     def complete(self, row: Row) -> bool:
         """Whether every picture is there, and has every score."""
@@ -78,7 +79,9 @@ class Results:
         """entry -> the scores of its pictures, by repeat; entries of which a picture lacks it are left out."""
         key = row.id, name
         if key not in self._scores:
-            self._scores[key] = self._read(row, name)
+            x = self.values(row, name)
+            whole = np.flatnonzero(np.isfinite(x).all(1))
+            self._scores[key] = dict(zip(whole.tolist(), map(tuple, x[whole].tolist()), strict=True))
         found = self._scores[key]
         if where is None:
             return found
@@ -93,21 +96,26 @@ class Results:
         there, pictures = self.features(row, about["features"]), self.pictures(row)
         return len({p.entry for p in pictures} - {p.entry for p in pictures if p.name not in there})
 
-    def _read(self, row: Row, name: str) -> dict[int, tuple[float, ...]]:
-        about = (row.scorers or {}).get(name)
+    def values(self, row: Row, name: str) -> np.ndarray:
+        """The scores of all entries by repeat, nan where there is none  # (N, R)"""
+        key, about = (row.id, name), (row.scorers or {}).get(name)
         if about is None or about.get("kind") == "set":
-            return {}
-        values, found = self.store.scores(_Key(row.cell), about["id"]), dict[int, list[float]]()
-        for picture in self.pictures(row):
-            said = values.get(meta_name(picture.name, tuple(about["reads"]), picture.prompt.meta))
-            found.setdefault(picture.entry, []).append(math.nan if said is None else said)
-        return {e: tuple(s) for e, s in found.items() if all(map(math.isfinite, s))}
+            return np.empty((0, row.repeats))
+        if key not in self._values:
+            known = self.store.scores(_Key(row.cell), about["id"])
+            names = score_names(tuple(about["reads"]), self.prompts(row), row.wanted)
+            said = np.fromiter((known.get(name, math.nan) for name in names), np.float64, len(names))
+            self._values[key] = said.reshape(row.repeats, -1).T
+        return self._values[key]
 
     def mean(self, row: Row, name: str, where: Where | None = None) -> Interval:
         """The mean with Student's interval; for 0/1 scores the share with its score interval; a set metric as kept."""
         if (self.metrics.get(name) or {}).get("kind") == "set":
             return self.set_metric(row, name) or Interval(math.nan, math.nan, math.nan)
-        return average(list(self.by_picture(row, name, where).values()))
+        if where is not None:
+            return average(list(self.by_picture(row, name, where).values()))
+        x = self.values(row, name)
+        return average(x[np.isfinite(x).all(1)])
 
     def set_metric(self, row: Row, name: str) -> Interval | None:
         """A set metric of all pictures of a row that have features; None if it has not been computed."""
@@ -152,13 +160,15 @@ class Results:
         return found
 
 
-def average(scores: Sequence[Sequence[float]]) -> Interval:
+def average(scores: Sequence[Sequence[float]] | np.ndarray) -> Interval:
     """Of prompts, each with the scores of its pictures: the mean of their means, with Student's interval.
 
-    For 0/1 scores with that of `share`, which is Wilson's where a prompt has one picture.
+    For 0/1 scores with that of `share`, which is Wilson's where a prompt has one picture.  # (N, R)
     """
-    means = [sum(s) / len(s) for s in scores]
-    return share(means) if scores and {x for s in scores for x in s} <= {0.0, 1.0} else mean(means)
+    if not len(scores):
+        return mean([])
+    x = np.asarray(scores, dtype=np.float64)
+    return share(x.mean(1)) if np.isin(x, (0.0, 1.0)).all() else mean(x.mean(1))
 
 
 def meta_is(field: str, value: str) -> Where:

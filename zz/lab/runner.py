@@ -27,7 +27,7 @@ from zz.lab.sharing import family
 from zz.lab.slots import Bundle, Slot, SlotDone, bundles, slots
 from zz.lab.store.store import Store
 from zz.lab.worker import work
-from zz.models.base import PRECISIONS
+from zz.models.base import PRECISIONS, cut_line
 
 Measured = Mapping[str, Sequence[Measurement]]  # by row: what is measured on its pictures
 
@@ -95,7 +95,7 @@ class Runner:
         host, wanted = host_info(), measured or {}
         records = {job.id: Record(job, store, host, (configs or {}).get(job.id)) for job in jobs}
         devices, shard = self.device_list(), Shard.here()
-        leases, waited = Leases(self.lease), False
+        leases, waited, unfinished = Leases(self.lease), False, list[Job]()
         given_up: set[tuple[str, str]] = set()  # pictures that failed are not tried again in this run
 
         def on_done(done: SlotDone) -> None:
@@ -121,7 +121,9 @@ class Runner:
         def run_all(jobs: Sequence[Job]) -> None:
             mine = self._bundles(jobs, store, devices[0], given_up, wanted, on_message, self.verify)
             make([bundle for ordinal, bundle in mine if shard.owns(ordinal)])
-            tried = list[Slot]()
+            begun = {slot.job.id: slot.job for _, bundle in mine for slot in bundle}
+            jobs, tried = list(begun.values()), list[Slot]()  # the others lack nothing, and are not looked at again
+            unfinished.extend(jobs)
             while rest := self._bundles(jobs, store, devices[0], given_up, wanted, lambda text: None):
                 held = {path for _, bundle in rest for path in leased(bundle) if leases.held(path)}
                 free = [bundle for _, bundle in rest if held.isdisjoint(leased(bundle))]
@@ -147,7 +149,9 @@ class Runner:
             for record in records.values():
                 record.close()
                 sweep(store.leases(record.job.cell), self.lease)
-        return sum(len(store.missing(job.cell, job.names()).names) for job in jobs)
+            if cut := {text: tokens for record in records.values() for text, tokens in record.cut.items()}:
+                on_message(cut_line(cut))
+        return sum(len(store.missing(job.cell, job.names()).names) for job in unfinished)
 
     def device_list(self) -> list[str]:
         """The devices to work on, one worker each."""

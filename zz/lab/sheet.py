@@ -24,14 +24,18 @@ def contact_sheet(
 ) -> Path | None:
     """Write a sheet with one column a row of the run and one line a prompt; None if no prompt is in every column.
 
+    A row without any picture has no column.
+
     verdicts: by row and picture, whether it is right: marked on the sheet
 
     Raises StoreError on a picture that cannot be read.
     """
+    there = [store.there(job.cell, job.names()) for _, job in columns]
+    columns = [column for column, names in zip(columns, there, strict=True) if names]
     if not columns:
         return None
     first = columns[0][1]
-    common = set.intersection(*(store.names(job.cell) & set(job.names()) for _, job in columns))
+    common = set.intersection(*map(set, filter(None, there)))
     shown = [p for p, name in zip(first.pictures, first.names(), strict=True) if name in common]
     shown = shown[:: max(1, len(shown) // rows)][:rows]  # spread over the set
     if not shown:

@@ -63,6 +63,7 @@ class SlotDone(NamedTuple):
     failed: Mapping[str, str]  # pictures that could not be made, and why
     prompt: str  # the last one
     peak_bytes: int
+    cut: tuple[tuple[str, int], ...] = ()  # texts that the encoder cut, and how many tokens it reads
     doubled: tuple[str, ...] = ()  # pictures made that another run had written meanwhile; theirs are kept
 
 

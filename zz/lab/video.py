@@ -34,8 +34,7 @@ def without_video(jobs: Sequence[Job], store: Store) -> list[tuple[Job, str]]:
     found = []
     for job in jobs:
         if job.model.frames > 1:
-            there = store.names(job.cell)
-            clips = [name for name in job.names() if name in there]
+            clips = store.there(job.cell, job.names())
             found += [(job, n) for n in clips if not store.video_path(job.cell, n, job.model.fps).is_file()]
     return found
 

@@ -139,9 +139,9 @@ class _SlotMaker:
         self.remarks.clear()
         written = tuple(n for n in slot.names if n in lacking and n in made and n not in doubled)
         seconds, last = time.perf_counter() - start, slot.own[-1].prompt.text
-        peak = peak_bytes(self.device)
+        peak, cut = peak_bytes(self.device), self.encoder.cut(job, slot.own)
         yield SlotDone(
-            job.id, job.cell, written, seconds, *cost, *shared, self.named, failed, last, peak, tuple(doubled)
+            job.id, job.cell, written, seconds, *cost, *shared, self.named, failed, last, peak, cut, tuple(doubled)
         )
 
     def _pictures(

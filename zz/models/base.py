@@ -17,6 +17,7 @@ from zz.diffusion.prediction import Prediction
 from zz.diffusion.schedule import Node
 from zz.diffusion.schedules.base import Schedule
 
+SHOWN = 60  # characters of a prompt in a message
 PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -76,6 +77,10 @@ class Pipeline(ABC):
     @abstractmethod
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
         """The conditions and the unconditional conditions, each with one row per prompt."""
+
+    def cut(self, prompts: Sequence[str]) -> dict[str, int]:
+        """Of these prompts those that a text encoder does not read to the end, and how many tokens it reads."""
+        return {}
 
     @abstractmethod
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
@@ -156,3 +161,11 @@ class Model(ABC):
     @abstractmethod
     def open(self, device: str = "cpu", precision: str = "32") -> AbstractContextManager[Pipeline]:
         """Load the weights for as long as the `with` lasts."""
+
+
+def cut_line(cut: Mapping[str, int]) -> str:
+    """What a person is told of prompts that were cut, from `Pipeline.cut`."""
+    what = "1 prompt is" if len(cut) == 1 else f"{len(cut):,} prompts are"
+    first, tokens = next(iter(cut)), ", ".join(map(str, sorted(set(cut.values()))))
+    shown = first if len(first) <= SHOWN else f"{first[:SHOWN]}..."
+    return f"{what} longer than the text encoder reads ({tokens} tokens) and cut there; the first: {shown!r}"

@@ -80,6 +80,10 @@ class FluxPipeline(TransformerPipeline):
             image=slice(self._text_tokens, None),
         )
 
+    @property
+    def reads(self) -> Mapping[str, int]:
+        return {**super().reads, "tokenizer_2": self._text_tokens}
+
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Text, Text]:
         texts = [*prompts, *(text or "" for text in negative_prompts)]
         tokens, pooled, _ = self.parts.encode_prompt(

@@ -51,6 +51,10 @@ class HunyuanDiTPipeline(TransformerPipeline):
         super().__init__(parts, size, release)
         self._original_size = original_size
 
+    @property
+    def reads(self) -> Mapping[str, int]:
+        return dict(zip(("tokenizer", "tokenizer_2"), TOKENS, strict=True))
+
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Texts, Texts]:
         negatives, both = [text or "" for text in negative_prompts], []
         for encoder, tokens in enumerate(TOKENS):

@@ -191,6 +191,13 @@ class PerLegPipeline(Pipeline):
         cond, uncond = zip(own, *others, strict=True)
         return PerNetwork(*cond), PerNetwork(*uncond)
 
+    def cut(self, prompts: Sequence[str]) -> dict[str, int]:
+        found = self.own.cut(prompts)
+        for side, pipeline in self.sides.values():
+            texts, negatives = side.texts(prompts, [None] * len(prompts))
+            found |= pipeline.cut([text for text in dict.fromkeys((*texts, *negatives)) if text is not None])
+        return found
+
     def __call__(self, x: Tensor, node: Node, *conds: PerNetwork) -> tuple[Prediction, ...]:
         return self.own(x, node, *(cond.own for cond in conds))
 

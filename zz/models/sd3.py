@@ -41,6 +41,11 @@ class StableDiffusion3Pipeline(TransformerPipeline):
             image=slice(None, -clip - T5_TOKENS),
         )
 
+    @property
+    def reads(self) -> Mapping[str, int]:
+        found = super().reads
+        return {**found, "tokenizer_3": T5_TOKENS} if "tokenizer_3" in found else found
+
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Text, Text]:
         cond, uncond, pooled, unpooled = self.parts.encode_prompt(
             prompts,

@@ -7,7 +7,7 @@ all of the words that it names, and no others.
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import product
 from math import cos, pi, sin
 
@@ -45,13 +45,14 @@ class World(ABC):
         Raises ValueError where the prompt has a word that the world does not know, or allows nothing.
         """
         asked = {w for w in re.findall(r"[a-z]+", prompt.lower()) if w not in FILLER}
-        known = frozenset().union(*self.words)
+        words = self.words
+        known = frozenset().union(*words)
         if unknown := sorted(asked - known):
             raise ValueError(
                 f"prompt {prompt!r}: the exact model does not know {', '.join(unknown)}; "
                 f"it knows {', '.join(sorted(known))}"
             )
-        found = tuple(i for i, words in enumerate(self.words) if asked <= words)
+        found = tuple(i for i, borne in enumerate(words) if asked <= borne)
         if not found:
             raise ValueError(f"prompt {prompt!r}: no component bears all of {', '.join(sorted(asked))}")
         return found
@@ -61,7 +62,7 @@ class World(ABC):
 class Pictures(World):
     """One coloured shape at one position: 4 colours x 4 shapes x 5 positions, 80 RGB pictures."""
 
-    @property
+    @cached_property
     def words(self):
         return tuple(frozenset(c) for c in product(COLOURS, SHAPES, POSITIONS))
 
@@ -73,7 +74,7 @@ class Pictures(World):
 class Compass(World):
     """Eight points on the unit circle, as pictures of one pixel with two channels."""
 
-    @property
+    @cached_property
     def words(self):
         names = ("east", "north east", "north", "north west", "west", "south west", "south", "south east")
         return tuple(frozenset(n.split()) for n in names)

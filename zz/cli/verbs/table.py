@@ -17,6 +17,7 @@ from zz.cli.experiment import find as find_experiment
 from zz.cli.experiment import known
 from zz.cli.terminal.console import console
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons
+from zz.diffusion.validate import as_tuple, check_text
 from zz.lab.experiment import Experiment, Layout
 from zz.lab.record import revision
 from zz.lab.results import Results
@@ -31,12 +32,14 @@ def table(configs: Sequence[DictConfig]) -> int:
     for config in configs:
         if config.format not in FORMATS:
             raise Refusal(f"format={config.format} is not known; known are {', '.join(FORMATS)}")
+        for name in ("name", "by", "out"):
+            check_text(name, None if name == "out" and isinstance(config.out, str) else config[name])
         store = store_of(config)
         store.check_format()
         results = Results(store, find(store, config.name))
         experiment = _experiment(results.manifest.name)
         layout = experiment.layout if experiment else Layout(**(results.manifest.layout or {}))
-        scores = list(config.scores) or [name for name in layout.scores if name in results.metrics]
+        scores = list(as_tuple(config.scores)) or [name for name in layout.scores if name in results.metrics]
         by = config.by or layout.by
         lacking = _lacking(results, out)
         if lacking and not config.allow_partial:
@@ -96,7 +99,7 @@ def _head() -> str:
 def _write(out: Console, path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text((_head() if path.suffix == ".md" else "") + text, encoding="utf-8")
+        path.write_text((_head() if path.suffix == ".md" else "") + text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise Refusal(f"out={path} cannot be written ({error.strerror}); choose another") from error
     out.print(escape(str(path)), soft_wrap=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from zz.diffusion.levels import Levels
 from zz.diffusion.schedule import Nodes
 from zz.diffusion.schedules.base import Final, Schedule, final_node
-from zz.diffusion.validate import check_number
+from zz.diffusion.validate import as_tuple, check_number
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Explicit(Schedule):
     final: Final = "first"
 
     def __post_init__(self) -> None:
-        for time in self.times:
+        for time in (times := as_tuple(self.times)):
             check_number("schedule.times", time, 0)
-        object.__setattr__(self, "times", tuple(float(t) for t in self.times))
+        object.__setattr__(self, "times", tuple(float(t) for t in times))
         super().__post_init__()
 
     def nodes(self, levels: Levels, T: int) -> Nodes:

@@ -4,9 +4,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from zz.data.base import Picture
+from zz.data.base import Picture, PromptList
 from zz.lab.cell import Cell, to_json
 from zz.lab.store.store import Store
 from zz.scorers.base import Features, ImageScorer, Metric, SetMetric
@@ -26,9 +27,20 @@ def identity(metric: Metric | Features) -> str:
     return f"{metric.name}-{Cell(about(metric)).key[:8]}"
 
 
-def score_name(scorer: ImageScorer, picture: Picture, name: str | None = None) -> str:
+def score_name(scorer: ImageScorer, picture: Picture) -> str:
     """What a picture's score is called: the picture's name, and a digest of the meta that the scorer reads."""
-    return meta_name(name or picture.name, scorer.reads, picture.prompt.meta)
+    return meta_name(picture.name, scorer.reads, picture.prompt.meta)
+
+
+def score_names(reads: tuple[str, ...], prompts: PromptList, limit: int | None) -> list[str]:
+    """What the scores of a list's pictures are called, in order."""
+    return _score_names(reads, prompts, len(prompts.entries[:limit])) if reads else prompts.names(limit)
+
+
+@lru_cache(maxsize=32)
+def _score_names(reads: tuple[str, ...], prompts: PromptList, n: int) -> list[str]:
+    pictures, names = prompts.pictures(n), prompts.names(n)
+    return [meta_name(name, reads, p.prompt.meta) for p, name in zip(pictures, names, strict=True)]
 
 
 def meta_name(name: str, reads: tuple[str, ...], meta: Mapping[str, Any]) -> str:

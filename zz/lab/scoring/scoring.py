@@ -19,7 +19,7 @@ from zz.lab.cluster import Shard
 from zz.lab.job import Job
 from zz.lab.pool import Alive, OnMessage
 from zz.lab.runner import Runner
-from zz.lab.scoring.names import about, identity, score_name
+from zz.lab.scoring.names import about, identity, score_name, score_names
 from zz.lab.store.store import Store, StoreError
 from zz.lab.strip import frames
 from zz.scorers.base import Features, ImageScorer, Metric, Score, SetMetric
@@ -57,18 +57,14 @@ class Scored(NamedTuple):
 
 def unscored(jobs: Sequence[Job], asked: Asked, store: Store) -> list[ScoreSlot]:
     """Pictures that are there and have no number yet, by metric, in slots."""
-    known: Collection[str]
     found: dict[ImageScorer | Features, list[ScoreSlot]] = {}
     for job in jobs:
-        there = store.names(job.cell)
-        pictures = {name: p for name, p in zip(job.names(), job.pictures, strict=True) if name in there}
-        for metric in kinds(asked.get(job.id, ())):
-            if isinstance(metric, ImageScorer):
-                known = store.scores(job.cell, identity(metric)).keys()
-                todo = [p for name, p in pictures.items() if score_name(metric, p, name) not in known]
-            else:
-                known = store.features(job.cell, identity(metric)).keys()
-                todo = [p for name, p in pictures.items() if name not in known]
+        metrics = kinds(asked.get(job.id, ()))
+        there = set(store.there(job.cell, job.names())) if metrics else set()
+        for metric in metrics:
+            names, known = _kept(metric, job, store)
+            named = zip(job.pictures, job.names(), names, strict=True)
+            todo = [p for p, name, score in named if score not in known and name in there]
             batch = max(1, BATCH // job.model.frames)
             cut = [tuple(todo[start : start + batch]) for start in range(0, len(todo), batch)]
             found.setdefault(metric, []).extend(ScoreSlot(metric, job, some) for some in cut)
@@ -103,7 +99,7 @@ def score(
         pool.run(score_slots, todo, store, runner.device_list(), runner.threads, on_done, say, runner.patience)
 
     def left(some: Sequence[ScoreSlot]) -> list[ScoreSlot]:
-        return [slot for slot in some if slot.metric.name not in crashed and _lacking(slot, store, unreadable)]
+        return _lacking([slot for slot in some if slot.metric.name not in crashed], store, unreadable)
 
     shard = Shard.here()
     mine = [slot for n, slot in enumerate(slots) if shard.owns(n)]
@@ -180,15 +176,26 @@ def _check_count(found: int, wanted: int) -> None:
         raise ValueError(f"it gave {found} for {wanted} pictures; one each is wanted, also where it is given one only")
 
 
-def _lacking(slot: ScoreSlot, store: Store, unreadable: Mapping[str, None]) -> bool:
-    """Whether a slot still has pictures without a number that can be read."""
-    known: Collection[str]
-    if isinstance(slot.metric, ImageScorer):
-        known = store.scores(slot.job.cell, identity(slot.metric)).keys()
-        names = {score_name(slot.metric, p): p.name for p in slot.pictures}
-    else:
-        known = store.features(slot.job.cell, identity(slot.metric)).keys()
-        names = {p.name: p.name for p in slot.pictures}
+def _lacking(slots: Sequence[ScoreSlot], store: Store, unreadable: Collection[str]) -> list[ScoreSlot]:
+    """The slots that still have pictures without a number, but for those that cannot be read."""
+    lacking = dict[tuple[ImageScorer | Features, Job], set[str]]()
+    for metric, job in dict.fromkeys((slot.metric, slot.job) for slot in slots):
+        names, known = _kept(metric, job, store)
+        lacking[metric, job] = {name for name, kept in zip(job.names(), names, strict=True) if kept not in known}
     broken = " ".join(unreadable)
-    path = {picture: str(store.image_path(slot.job.cell, picture)) for picture in names.values()}
-    return any(name not in known and path[picture] not in broken for name, picture in names.items())
+    return [
+        slot
+        for slot in slots
+        if any(
+            p.name in lacking[slot.metric, slot.job] and str(store.image_path(slot.job.cell, p.name)) not in broken
+            for p in slot.pictures
+        )
+    ]
+
+
+def _kept(metric: ImageScorer | Features, job: Job, store: Store) -> tuple[list[str], Collection[str]]:
+    """What a metric's numbers of a job's pictures are called, in order, and those that are there."""
+    if isinstance(metric, ImageScorer):
+        names = score_names(metric.reads, job.prompts, job.limit)
+        return names, store.scores(job.cell, identity(metric)).keys()
+    return job.names(), store.features(job.cell, identity(metric)).keys()

@@ -122,10 +122,14 @@ def scan(folder: Path, suffix: str = "", like: re.Pattern[str] = _ANY) -> list[s
 
     Raises StoreError where it cannot be listed.
     """
+    names = (name for name in listed(folder) if name.endswith(suffix) and not name.startswith("."))
+    return sorted(filter(like.fullmatch, names))
+
+
+def listed(folder: Path) -> list[str]:
+    """All names in a folder; none if there is no such folder. Raises StoreError where it cannot be listed."""
     try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if not e.name.startswith(".") and e.name.endswith(suffix)]
-        return sorted(filter(like.fullmatch, names))
+        return os.listdir(folder)  # noqa: PTH208  # names alone: no stat, no objects
     except FileNotFoundError:
         return []
     except OSError as error:

@@ -83,12 +83,14 @@ class ScoreParts(Parts[float]):
 
     def _load(self, path: Path) -> dict[str, float]:
         try:
-            scores = json.loads(path.read_text(encoding="utf-8"))["scores"].items()
+            scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
+            if {*map(type, scores.values())} <= {float} and all(map(math.isfinite, scores.values())):
+                return scores  # as they are written
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
-        return {str(name): float(s) for name, s in scores if _number(s)}
+        return {name: float(s) for name, s in scores.items() if _number(s)}
 
     def _save(self, path: Path, values: Mapping[str, float], about: Mapping[str, Any]) -> None:
         record = {"about": dict(about), "scores": {name: values[name] for name in sorted(values)}}

@@ -45,6 +45,7 @@ from zz.lab.store.atomic import (
     create_json,
     creating,
     json_line,
+    listed,
     read_json,
     replacing,
     scan,
@@ -182,7 +183,8 @@ class Store:
         """A prompt list: text, seed and meta of each entry. Raises StoreError where it is not to be read."""
         path = self.root / "prompts" / f"{digest}.jsonl"
         try:
-            return [json.loads(line) for line in path.read_bytes().split(b"\n") if line]
+            lines = filter(None, path.read_bytes().split(b"\n"))
+            return list(json.loads(b"[" + b",".join(lines) + b"]"))
         except (OSError, ValueError) as error:
             raise StoreError(f"{path} is not a list of prompts ({error}); run again what made it") from error
 
@@ -198,22 +200,31 @@ class Store:
 
     def names(self, cell: Cell) -> set[str]:
         """The names of the pictures that are there."""
-        return {name[:-4] for name in scan(self.folder(cell) / "images", ".png") if NAME.fullmatch(name)}
+        return {name[:-4] for name in listed(self.folder(cell) / "images") if NAME.fullmatch(name)}
+
+    def there(self, cell: Cell, names: Sequence[str]) -> list[str]:
+        """Which of `names` have a file, in their order; it is not looked at."""
+        found = set(listed(self.folder(cell) / "images"))
+        return [name for name in names if f"{name}.png" in found]
 
     def missing(self, cell: Cell, names: Sequence[str], verify: bool = False) -> Missing:
         """Which of `names` are not there as whole PNG files.
 
         verify: look at every file, also at those that were found whole before; what is torn now is missing from then on
         """
-        there, noted = self.names(cell), self._checked(cell)
-        fresh = [name for name in names if name in there and (verify or name not in noted)]
-        broken = [name for name in fresh if not is_whole(self.image_path(cell, name))]
+        found, noted = self.there(cell, names), self._checked(cell)
+        fresh = found if verify else [name for name in found if name not in noted]
+        images = self.folder(cell) / "images"
+        broken = [name for name in fresh if not is_whole(f"{images}/{name}.png")]
         torn = set(broken)
         if torn & noted:
             self._forget(cell, noted - torn)
         if whole := sorted(set(fresh) - torn - noted):
             self._note(cell, whole)
-        return Missing([name for name in names if name not in there or name in torn], broken)
+        if len(found) == len(names) and not torn:
+            return Missing([], [])
+        whole_ones = set(found) - torn
+        return Missing([name for name in names if name not in whole_ones], broken)
 
     def has(self, cell: Cell, name: str) -> bool:
         """Whether a picture is there, whole."""
@@ -242,7 +253,7 @@ class Store:
             with Image.open(path) as image:
                 image.load()
                 return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError) as error:
+        except Exception as error:  # any that Pillow raises
             raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
 
     def put_failure(self, cell: Cell, name: str, prompt: str, seed: int, error: str) -> None:

@@ -15,13 +15,14 @@ import torch
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
 from zz.diffusion.schedules.base import Schedule
-from zz.diffusion.validate import check_number
+from zz.diffusion.validate import as_tuple, check_number, check_text
 from zz.models.base import PRECISIONS, Card, Model
 from zz.models.hub.files import WEIGHTS, digest, file_digest, resolve, weights
 from zz.models.hub.location import Location, find
 from zz.models.pretrained import lora
 from zz.models.pretrained.pipeline import LatentPipeline
 from zz.models.pretrained.quiet import quiet
+from zz.models.pretrained.words import check_words, known_words
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,13 @@ class Pretrained(Model):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "mirrors", as_tuple(self.mirrors))
+        for name in ("pretrained", "revision", "variant", "prediction_type", *self.classes):
+            value = getattr(self, name)
+            check_text(f"model.{name}", str(value) if isinstance(value, Path) else value)
+        for mirror in self.mirrors:
+            check_text("model.mirrors", mirror)
         object.__setattr__(self, "pretrained", resolve(self.pretrained))
-        object.__setattr__(self, "mirrors", tuple(self.mirrors))
         check_number("model.lora_scale", self.lora_scale)
         object.__setattr__(self, "lora_scale", float(self.lora_scale))
         if self.lora is not None and (not isinstance(self.lora, str) or not self.lora):
@@ -165,6 +171,7 @@ class Pretrained(Model):
                 f"{pipeline.channels(network)}"
             )
         pipeline.check_size(size, network, vae)
+        check_words(known_words(home.root), prompts)
         if self.fused_lora:
             lora.check(self.fused_lora)
 
@@ -189,7 +196,9 @@ class Pretrained(Model):
             loaded.enable_model_cpu_offload(device=device)
         else:
             loaded.to(device)
-        yield self._opened(loaded)
+        pipeline = self._opened(loaded)
+        pipeline.words = known_words(self.home().root)
+        yield pipeline
 
     def _opened(self, loaded: Any) -> LatentPipeline:
         """Our pipeline over the loaded diffusers pipeline."""

@@ -19,7 +19,9 @@ from zz.diffusion.schedules.base import Schedule
 from zz.models.attention.reading import TextAttention
 from zz.models.attention.tapping import tapped, untapped
 from zz.models.base import Pipeline
+from zz.models.pretrained.quiet import quiet
 from zz.models.pretrained.scheduler import from_config
+from zz.models.pretrained.words import check_words
 
 FLOW = "flow_prediction"
 NO_PICTURE = (
@@ -44,8 +46,10 @@ class LatentPipeline(Pipeline):
     parts:   the loaded diffusers pipeline. Only the levels and spacing of its scheduler are used; the solver is zz's.
     size:    the default; None: the size that its network was configured for
     release: whether text encoders stay on the CPU while nothing is encoded
+    words:   those that it was trained on, where its vocabulary is closed; other prompts are refused
     """
 
+    words: frozenset[str] | None = None
     network: ClassVar[str]  # the name of the denoising part
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
@@ -132,12 +136,29 @@ class LatentPipeline(Pipeline):
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
         names = [name for name in self.parts.components if name.startswith("text_encoder")] if self._release else []
         encoders = [part for name in names if (part := getattr(self.parts, name)) is not None]
+        check_words(self.words, [text for text in (*prompts, *negative_prompts) if text is not None])
         for part in encoders:
             part.to(self.device)
-        conditions = self._text(list(prompts), negative_prompts)
+        with quiet():  # of prompts that are cut `cut` tells
+            conditions = self._text(list(prompts), negative_prompts)
         for part in encoders:
             part.to("cpu")
         return conditions
+
+    @property
+    def reads(self) -> Mapping[str, int]:
+        """How many tokens are read of a text, by the tokenizer's name among diffusers' parts."""
+        named = {name: part for name, part in self.parts.components.items() if name.startswith("tokenizer")}
+        return {name: part.model_max_length for name, part in named.items() if part is not None}
+
+    def cut(self, prompts: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for name, most in self.reads.items() if prompts else ():
+            ids = getattr(self.parts, name)(list(prompts), padding=False, truncation=False, verbose=False).input_ids
+            found |= {
+                text: min(most, found.get(text, most)) for text, n in zip(prompts, ids, strict=True) if len(n) > most
+            }
+        return found
 
     @torch.no_grad()
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
