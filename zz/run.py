@@ -23,26 +23,28 @@ SHOWN = 10  # failures named one by one
 
 def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
-    out = console()
+    out = console(needed=False)
     asked = request(configs, partial(warn, out))
     check_videos(asked.plan.jobs)
     asked.store.check_writable()
     show_plan(out, asked.plan)
     asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
     put(asked)
-    shard, made = Shard.here(), 0
+    shard, made, doubled = Shard.here(), 0, 0
     try:
         with Progress(out, asked.plan, asked.manifest, shard) as progress:
 
             def on_slot(done: SlotDone) -> None:
-                nonlocal made
-                made += len(done.names)
+                nonlocal made, doubled
+                made, doubled = made + len(done.names), doubled + len(done.doubled)
                 progress.slot(done)
                 asked.loggers.on_slot(done)
 
             missing = asked.runner.run(
                 asked.plan.jobs, asked.store, on_slot, progress.message, asked.measurements, asked.configs
             )
+        if doubled:
+            out.print(f"{doubled:,} of the images were made by another run meanwhile, too; one of each is kept")
         code = _report_failures(out, asked)
         if shard.rank:
             code = max(code, finish(out, asked, 0))

@@ -16,7 +16,7 @@ from zz.cli.terminal.plan import show_plan
 
 def score(configs: Sequence[DictConfig]) -> int:
     """Score what is there of the cells that `zz.run` would make with the same words; return the exit code."""
-    out = console()
+    out = console(needed=False)
     asked = request(configs, partial(warn, out))
     if not asked.plan.there:
         raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")

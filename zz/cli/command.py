@@ -1,11 +1,13 @@
 """A command under Hydra: its words, its sweep or experiment, and its exit code."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import hydra
 from hydra.errors import HydraException
@@ -18,6 +20,7 @@ from zz.cli.compose import composed
 from zz.cli.conf import Refusal, conf_dir, opened_mapping
 from zz.cli.experiment import cells_of
 from zz.cli.explain import explain
+from zz.cli.terminal.window import Window
 from zz.cli.words import flag, readable, split
 from zz.lab.signals import Terminated, at_once
 from zz.lab.store.atomic import StoreError
@@ -31,6 +34,7 @@ pending_sweeps: list[Callable[[Sequence[Sequence[str]]], None]] = []
 
 def command(task: Callable[[Sequence[DictConfig]], int], config_name: str) -> int:
     """Run a command under Hydra and return its exit code. `task` sees one config, or all of a sweep at once."""
+    _open_standard_streams()
     full = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
@@ -105,18 +109,46 @@ def _names_experiment(word: str) -> bool:
 
 
 def _guarded(work: Callable[[], int], full: bool, config_name: str, words: Sequence[str]) -> int:
-    """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130, SIGTERM into 143."""
+    """Run it; turn what a person can mend into one message and exit code 2, an interrupt into 130, SIGTERM into 143.
+
+    Where what it shows is what it is for, an output that is full or closed is exit code 1.
+    """
+    kept = "what is made is kept, the same command goes on from there"
     try:
         with at_once():
-            return work()
+            code = work()
+            if sys.stdout is not None:
+                sys.stdout.flush()
+            return code
     except (Refusal, StoreError, ValueError, HydraException, OmegaConfBaseException, YAMLError) as error:
         if full:
             raise
-        print(f"error: {explain(error, config_name, words)}", file=sys.stderr)  # noqa: T201
+        _say(f"error: {explain(error, config_name, words)}", sys.stderr)
         return 2
+    except OSError as error:
+        if full or error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO):
+            raise
+        _say("", sys.stdout)
+        if error.errno != errno.EPIPE:
+            _say(f"error: {error.strerror}", sys.stderr)
+        return 1
     except KeyboardInterrupt:
-        print("stopped; what is made is kept, the same command goes on from there", file=sys.stderr)  # noqa: T201
+        _say(f"stopped; {kept}", sys.stderr)
         return 130
     except Terminated:
-        print("terminated; what is made is kept, the same command goes on from there")  # noqa: T201
+        _say(f"terminated; {kept}", sys.stdout)
         return 143
+
+
+def _open_standard_streams() -> None:
+    """What was closed before the start leads nowhere, lest the next file opened is taken for it and written into."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _say(text: str, stream: TextIO | None) -> None:
+    if stream is not None:
+        print(text, file=Window(stream), flush=True)

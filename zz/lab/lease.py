@@ -61,7 +61,11 @@ class Leases:
     def _take(self, path: Path) -> bool:
         for _ in range(3):
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                if not path.parent.is_dir():
+                    path.parent.mkdir(parents=True)
+            except OSError:
+                return True
+            try:
                 with path.open("x", encoding="utf-8") as file:
                     file.write(json.dumps(_me()))
                 self._mine.append(path)
@@ -74,7 +78,7 @@ class Leases:
                 continue  # the folder was swept meanwhile
             except OSError:
                 return True
-        return False
+        return True
 
 
 def sweep(folder: Path, seconds: float | None) -> None:

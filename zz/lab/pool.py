@@ -5,6 +5,7 @@ no sign of life is said, and in the end killed and started again.
 """
 
 import contextlib
+import math
 import multiprocessing as mp
 import os
 import select
@@ -72,7 +73,8 @@ class _Worker:
     rank: int
     process: BaseProcess
     starts: int
-    heard: float = field(default_factory=time.monotonic)  # of its last sign of life
+    heard: float = field(default_factory=time.monotonic)  # when it last showed a sign of life
+    begun: bool = False  # whether it ever did: before, it imports what it needs
     say: float = SILENCE  # after so many seconds without one, twice as many the next time
     hung: bool = False  # and was killed for it
 
@@ -143,7 +145,7 @@ class _Pool:
                 died = f"{worker.process.name} died with exit code {worker.process.exitcode}"
                 self.on_message(f"{died}; the others go on")
             return
-        worker.heard = time.monotonic()
+        worker.heard, worker.begun = time.monotonic(), True
         if isinstance(message, str):
             self.on_message(f"{worker.process.name}: {message}")
         elif message is not None:
@@ -154,7 +156,8 @@ class _Pool:
         silent, name = time.monotonic() - max(worker.heard, told), worker.process.name
         if worker.hung:
             return
-        if silent > (GRACE if told else self.patience or float("inf")):
+        limit = self.patience or math.inf
+        if silent > (GRACE if told else limit if worker.begun else max(limit, SILENCE)):
             worker.hung = True
             self.on_message(f"{name} showed no sign of life for {silent:.0f} s, and is killed; what it wrote is kept")
             worker.process.kill()
@@ -179,6 +182,7 @@ def _worker(pipe: Connection, work: Work, items: Sequence[Any], store: Store, de
 
     try:
         with noted() as asked_to_end:
+            alive()
             for done in work(items, store, device, alive):
                 pipe.send(done)
                 if asked_to_end:

@@ -48,7 +48,8 @@ class Record:
             self._log("start", **{name: self.host[name] for name in ("host", "pid")})
         self.slots.append(done)
         made = {"row": done.row, "pictures": done.names, "seconds": round(done.seconds, 4), "device": done.device}
-        self._log("slot", **made, **({"failed": dict(done.failed)} if done.failed else {}))
+        apart = {"failed": dict(done.failed), "doubled": done.doubled}
+        self._log("slot", **made, **{name: value for name, value in apart.items() if value})
 
     def close(self) -> None:
         """The run is over, however it ended."""
@@ -66,6 +67,7 @@ class Record:
             "images": images,
             "failed": {name: error for slot in self.slots for name, error in slot.failed.items()},
             "cut": {"prompts": len(cut), "first": next(iter(cut)), "tokens": min(cut.values())} if cut else None,
+            "doubled": sorted(name for slot in self.slots for name in slot.doubled),
             "batch_size": self.store.batch_size(self.job.id),
             "predictions_per_image": made[0].predictions if made else 0,
             "evals_per_image": made[0].evals if made else 0,

@@ -1,19 +1,26 @@
 """The terminal, and numbers as it shows them."""
 
 import math
+import sys
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from zz.cli.terminal.window import Window
 from zz.scorers.interval import Interval
 
 WIDTH, WIDE = 160, 110  # of tables where there is no terminal to ask; from where on there is room for all columns
 
 
-def console() -> Console:
-    """The terminal, or plain text of a fixed width for files and pipes. Prompts are shown as they are."""
-    plain = Console(highlight=False, emoji=False)
-    return plain if plain.is_terminal else Console(highlight=False, emoji=False, width=WIDTH)
+def console(needed: bool = True) -> Console:
+    """The terminal, or plain text of a fixed width for files and pipes. Prompts are shown as they are.
+
+    needed: whether what is shown is what the command is for; where not, an output that is full or closed is no error
+    """
+    file: Any = None if needed or sys.stdout is None else Window(sys.stdout)
+    plain = Console(file=file, highlight=False, emoji=False)
+    return plain if plain.is_terminal else Console(file=file, highlight=False, emoji=False, width=WIDTH)
 
 
 def warn(out: Console, text: str) -> None:
