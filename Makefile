@@ -3,10 +3,10 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check clean
+.PHONY: help install demo test test-cluster check clean
 
 help: ## show this
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 install: $(VENV)/installed ## make .venv and install the project and its tools
 
@@ -30,7 +30,10 @@ demo: $(VENV)/runnable ## zigzag and its controls on the embedded model at 4 and
 		"scorers=[shapes_correct,shapes_alignment]" -m
 
 test: install ## the tests, but for the long ones marked ci
-	$(BIN)/python -m pytest -m "not ci"
+	$(BIN)/python -m pytest -m "not ci and not cluster"
+
+test-cluster: install ## arrays, tasks and requeueing on a real SLURM of two nodes on this machine; needs root, and apt
+	$(BIN)/python -m pytest -m cluster -n 0 -rs tests/cluster
 
 check: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -18,9 +18,9 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """What is marked ci is slow, too."""
+    """What is marked ci or cluster is slow, too."""
     for item in items:
-        if item.get_closest_marker("ci"):
+        if item.get_closest_marker("ci") or item.get_closest_marker("cluster"):
             item.add_marker("slow")
 
 

@@ -11,7 +11,9 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import StableDiffusionPipeline
 from transformers import CLIPImageProcessor, CLIPModel, CLIPTextModel, CLIPTokenizer
 
+from zz.data.shapes_prompts import VOCABULARY
 from zz.experiments.train_shapes.unet import scheduler
+from zz.models.pretrained.words import FILE
 from zz.worlds.shapes import SIZE
 
 LARGEST = 40e6  # bytes of a model's folder, so that it can travel with code
@@ -45,6 +47,7 @@ def save_pipeline(parts: StableDiffusionPipeline, folder: Path) -> int:
     half.save_pretrained(beside, safe_serialization=True)
     _loads_in_float32(beside / "text_encoder" / "config.json")
     _forget_paths(beside)
+    (beside / FILE).write_text(json.dumps(VOCABULARY, indent=1) + "\n", encoding="utf-8")
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if size > LARGEST:
         raise ValueError(f"{beside} holds {size / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}; make the U-Net smaller")

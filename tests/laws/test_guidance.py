@@ -379,7 +379,9 @@ def test_a_model_without_such_an_attention_is_refused_before_it_is_opened(guidan
         def open(self, *_):
             raise AssertionError("opened")
 
-    with pytest.raises(ValueError, match="self-attention, which model=mixture has not; choose cfg, cfgpp"):
+    with pytest.raises(
+        ValueError, match="self-attention, which model=mixture has not; choose guidance=cfg, guidance=cfgpp"
+    ):
         zz.sample(Closed(), "a red circle", guidance=guidance, steps=4)
     with zz.Mixture().open() as pipeline, pytest.raises(ValueError, match="which the MixturePipeline has not"):
         zz.sample(pipeline, "a red circle", guidance=guidance, steps=4, size=32)

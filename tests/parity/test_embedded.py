@@ -14,9 +14,10 @@ import zz
 from tests.make import said
 from zz.cli.conf import conf_dir
 from zz.cli.config import build
-from zz.data.shapes_prompts import TAGS, draw_pair
+from zz.data.shapes_prompts import TAGS, VOCABULARY, draw_pair
 from zz.diffusion.noise import starting_noise
 from zz.models.hub.files import EMBEDDED, resolve
+from zz.models.pretrained.words import known_words
 from zz.models.shapes import shapes
 from zz.scorers.clip import ClipFeatures, ClipSimilarity
 from zz.scorers.frechet import frechet, moments
@@ -64,6 +65,10 @@ def test_its_yaml_and_its_function_agree():
         value = build(node[field.name]) if OmegaConf.is_dict(node[field.name]) else node[field.name]
         wanted = tuple(value) if OmegaConf.is_list(value) else resolve(value) if field.name == "pretrained" else value
         assert getattr(model, field.name) == wanted, field.name
+
+
+def test_its_words_are_those_of_its_grammar():
+    assert known_words(EMBEDDED / "shapes") == set(VOCABULARY)
 
 
 def test_the_card_names_the_very_weights():

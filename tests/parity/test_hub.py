@@ -84,7 +84,9 @@ def test_a_variant_is_other_weights(folder):
     plain, half = StableDiffusion(str(folder), size=SIZE), StableDiffusion(str(folder), variant="fp16", size=SIZE)
     assert plain.identity() != half.identity()
     assert (draw(plain) != draw(half)).any()
-    with pytest.raises(ValueError, match=r"model\.variant=bf16 is not among the weights of .*; choose null"):
+    with pytest.raises(
+        ValueError, match=r"model\.variant=bf16 is not among the weights of .*; choose model.variant=null"
+    ):
         StableDiffusion(str(folder), variant="bf16").identity()
 
 

@@ -97,10 +97,10 @@ def test_zigzag_from_inverted_pictures(model, images):
 
 def test_a_picture_of_a_size_that_cannot_be_halved_is_refused(model):
     image = Image.new("RGB", (32, 20))
-    with pytest.raises(ValueError, match="size=20x32 must be multiples of 8; choose 16x32"):
+    with pytest.raises(ValueError, match=r"size=20x32 must be multiples of 8; choose size=\[16,32\]"):
         zz.invert(model, image, "", steps=4)
     with (
         model.open() as pipeline,
-        pytest.raises(ValueError, match="size=20x32 must be multiples of 8; choose 16x32"),
+        pytest.raises(ValueError, match=r"size=20x32 must be multiples of 8; choose size=\[16,32\]"),
     ):
         zz.invert(pipeline, image, "", steps=4)

@@ -303,7 +303,9 @@ def test_what_cannot_be_loaded_is_said_before(describe, made, tmp_path, monkeypa
             ValueError, match=r"model\.lora=.* must be a folder, a \.safetensors file, a hub id, or null"
         ):
             describe(lora=name)
-    with pytest.raises(ValueError, match=r"model\.lora=x: diffusers loads none into a HunyuanDiTPipeline; choose null"):
+    with pytest.raises(
+        ValueError, match=r"model\.lora=x: diffusers loads none into a HunyuanDiTPipeline; choose model.lora=null"
+    ):
         HunyuanDiT("x", lora="x")
     monkeypatch.setattr("zz.models.pretrained.lora.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"model\.lora=.* needs peft, which is not installed: pip install peft"):

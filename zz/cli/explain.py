@@ -44,7 +44,7 @@ def explain(error: Exception, config_name: str, words: Sequence[str] = ()) -> st
     if isinstance(error, ConfigCompositionException):
         if sweep := re.search(r"Ambiguous value for argument '(.+?)'\n", str(error), re.S):
             word = sweep[1].lstrip("+")
-            return f"{word} is a sweep: add -m{_as_one(word, _config(config_name, words))}"
+            return f"{word} is a sweep: add -m{_as_one(word, _config(config_name, words, word.partition('=')[0]))}"
         if found := re.search(r"Could not override '(?:[^'@]+@)?([^'@]+)", str(error)):
             return _unknown(found[1], config_name, words)
         return f"{error} {error.__cause__ or ''}".strip()
@@ -76,12 +76,13 @@ def _annotation(config: Any, parent: str, name: str) -> str:
 
 
 def _unknown(key: str, config_name: str, words: Sequence[str]) -> str:
-    known, config = top_level(config_name), _config(config_name, words)
+    known, config = top_level(config_name), _config(config_name, words, key)
     parent = key.rpartition(".")[0]
     fields = list(_fields(config))
     deeper = [field for field in fields if field.endswith(f".{key}")]
-    if not (deeper or parent or difflib.get_close_matches(key, known, 1, 0.5)):
-        deeper = [f for f in fields if f.rpartition(".")[2] in difflib.get_close_matches(key, _names(fields), 1, 0.7)]
+    if not deeper and not parent:
+        nearest = difflib.get_close_matches(key, [*known, *_names(fields)], 1, 0.5)
+        deeper = [f for f in fields if nearest and nearest[0] not in known and f.endswith(f".{nearest[0]}")]
     if deeper:
         return f"{key} is not known (did you mean {' or '.join(deeper[:3])}?)"
     if parent.split(".")[0] in known:
@@ -93,15 +94,12 @@ def _unknown(key: str, config_name: str, words: Sequence[str]) -> str:
     return f"{key} is not known{near(key, known)}; known are {', '.join(known)}"
 
 
-def _config(config_name: str, words: Sequence[str]) -> Any:
-    """The config of those words that it can be composed of."""
-    kept: list[str] = []
-    config = None
-    for word in [opened_mapping(readable(word)) for word in split(words)[1]]:
-        with suppress(Exception):  # the word that is to be explained
-            config = next(iter(composed([[*kept, word]], config_name)))
-            kept.append(word)
-    return config if kept else next(iter(composed([[]], config_name)))
+def _config(config_name: str, words: Sequence[str], key: str) -> Any:
+    """The config of those words but of one key; where another is wrong too, that of none."""
+    others = [readable(word) for word in split(words)[1] if word.partition("=")[0].lstrip("+~") != key]
+    with suppress(Exception):
+        return next(iter(composed([[opened_mapping(word) for word in others]], config_name)))
+    return next(iter(composed([[]], config_name)))
 
 
 def _fields(node: Any, at: str = "") -> Iterator[str]:

@@ -43,7 +43,7 @@ def _most(sampler: Sampler, nfe: int) -> Fitted | None:
 def _half(sampler: Any, nfe: int) -> Fitted | None:
     """nfe // 2 steps, and the largest lambda that the rest pays for; the last step is never reflected."""
     if sampler.lambda_ is not None:
-        raise ValueError(f"budget.rule=paper chooses lambda, but lambda={sampler.lambda_} is given; leave it at null")
+        raise ValueError(f"budget.rule=paper chooses lambda, but lambda={sampler.lambda_} is given; choose lambda=null")
     T = nfe // 2
     ones = (Fitted(T, replace(sampler, lambda_=lambda_)) for lambda_ in range(T - 1, 0, -1))
     return next((one for one in ones if _cost(one.sampler, T) <= nfe), None)

@@ -27,13 +27,15 @@ def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[st
     if guidance.needs.taps and ours and not model.can.taps:
         raise ValueError(
             f"guidance={type(guidance).__name__} reaches into a U-Net's self-attention, which {what} has not; "
-            "choose cfg, cfgpp, or a model of Stable Diffusion"
+            "choose guidance=cfg, guidance=cfgpp, or a model of Stable Diffusion"
         )
     if guidance.needs.scaled and ours and not model.can.scaled:
         raise ValueError(
             f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
-            "choose cfg, or a model like FLUX.1-dev"
+            "choose guidance=cfg, or a model like FLUX.1-dev"
         )
     own = model.negative_prompts if isinstance(model, Model) else ()
     if guidance.needs.scaled and any(negative is not None for negative in (*negative_prompts, *own)):
-        raise ValueError("negative_prompt has no part in guidance=embedded; leave it null, or choose guidance=cfg")
+        raise ValueError(
+            "negative_prompt has no part in guidance=embedded; choose negative_prompt=null or guidance=cfg"
+        )

@@ -183,6 +183,6 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
         return Check("facts", "missing", "it is not as described, or cannot do what is asked", str(error))
     folders = [folder for source in found for folder in source.folders.values()]
     if model.variant and all(source.whole for source in found) and not model.held_variant(folders):
-        return Check("facts", "missing", f"no weights of model.variant={model.variant}", "choose null")
+        return Check("facts", "missing", f"no weights of model.variant={model.variant}", "choose model.variant=null")
     said = f"prediction_type={prediction_type(scheduler)}"
     return Check("facts", "ok", f"{model.kind}, {said}, {size[0]}x{size[1]} pixels")

@@ -67,7 +67,9 @@ class Mixture(Model):
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         if precision != "32":
-            raise ValueError(f"runner.precision={precision}: the exact model is exact in 32 only; leave it at 32")
+            raise ValueError(
+                f"runner.precision={precision}: the exact model is exact in 32 only; choose runner.precision=32"
+            )
         if isinstance(self.world, Pictures) and not 16 <= min(size) <= max(size) <= 256:
             raise ValueError(f"size={size[0]}x{size[1]}: the exact model draws 16 to 256 pixels a side")
         for prompt in prompts:

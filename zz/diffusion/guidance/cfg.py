@@ -54,6 +54,8 @@ class CFG(Guidance):
         spread = output.std(over, keepdim=True)
         factor = torch.where(spread > 0, wanted.std(over, keepdim=True) / spread, 1.0)
         if self.rescale_on == "v" and abs(node.alpha**2 + node.sigma**2 - 1) > 1e-6:
-            raise ValueError("guidance.rescale_on=v is of networks that say v; on a rectified flow choose x0")
+            raise ValueError(
+                "guidance.rescale_on=v is of networks that say v; on a rectified flow choose guidance.rescale_on=x0"
+            )
         plain = node._replace(v_at=None)  # mixed and cond are read where the latent is
         return back(x, plain, output * (self.rescale * factor + 1 - self.rescale))

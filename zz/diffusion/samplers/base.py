@@ -76,7 +76,8 @@ class Sampler(ABC):
         for name, value in self._scales().items():
             guidance.check(name, value)
         if self.affine and not guidance.affine:
-            raise ValueError(f"sampler={self.name} needs a guidance that is affine in gamma: guidance=cfg, rescale 0")
+            remedy = "choose guidance=cfg guidance.rescale=0"
+            raise ValueError(f"sampler={self.name} needs a guidance that is affine in gamma; {remedy}")
 
     def _scales(self) -> dict[str, Any]:
         """Its guidance scales by the names of their fields."""

@@ -35,6 +35,6 @@ class Timesteps(Schedule):
         if times[0] > N - 1:
             raise ValueError(
                 f"steps={T} with {self.spacing} spacing and offset {self.offset} asks for timestep {times[0]}, "
-                f"but the network's last is {N - 1}; choose fewer steps, or schedule=trailing"
+                f"but the network's last is {N - 1}; choose fewer steps, or schedule=trailing schedule.final=clean"
             )
         return Explicit(tuple(times), self.final).nodes(levels, T)

@@ -95,7 +95,7 @@ class Pretrained(Model):
         if self.lora is not None and (not isinstance(self.lora, str) or not self.lora):
             raise ValueError(f"model.lora={self.lora!r} must be a folder, a .safetensors file, a hub id, or null")
         if self.lora is not None and not self.takes_lora:
-            raise ValueError(f"model.lora={self.lora}: diffusers loads none into a {self.kind}; choose null")
+            raise ValueError(f"model.lora={self.lora}: diffusers loads none into a {self.kind}; choose model.lora=null")
         if self.lora is None and self.lora_scale not in (0, 1):
             raise ValueError(f"model.lora_scale={self.lora_scale:g} has nothing to scale; give model.lora too")
 
@@ -261,7 +261,9 @@ class Pretrained(Model):
             location, inside = self.location(part)
             found[part] = location.bring(inside, self.variant)
         if self.variant and not self.held_variant(found.values()):
-            raise ValueError(f"model.variant={self.variant} is not among the weights of {self.pretrained}; choose null")
+            raise ValueError(
+                f"model.variant={self.variant} is not among the weights of {self.pretrained}; choose model.variant=null"
+            )
         return found
 
     def held_variant(self, folders: Iterable[Path]) -> str | None:

@@ -108,7 +108,9 @@ class LatentPipeline(Pipeline):
         multiple = cls.multiple(network, vae)
         if any(side < multiple or side % multiple for side in size):
             height, width = (max(multiple, side // multiple * multiple) for side in size)
-            raise ValueError(f"size={size[0]}x{size[1]} must be multiples of {multiple}; choose {height}x{width}")
+            raise ValueError(
+                f"size={size[0]}x{size[1]} must be multiples of {multiple}; choose size=[{height},{width}]"
+            )
 
     @classmethod
     def check_scheduler(cls, config: Mapping[str, Any], who: str) -> str:
