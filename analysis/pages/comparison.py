@@ -1,6 +1,7 @@
 """The page of the comparison: methods at one guidance and T, against standard sampling and the controls."""
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def _scores(measured: Sequence[tuple[MethodCell, Measures]]) -> Iterator[str]:
     yield head(HEAD)
     for cell, x in measured:
         soft = [plus_minus(x.soft[name], digits) for name, digits in zip(SOFT, (3, 1, 3), strict=True)]
-        tags = [f"{100 * x.by_tag[tag].value:.0f}" for tag in TAGS]
+        tags = ["-" if isnan(x.by_tag[tag].value) else f"{100 * x.by_tag[tag].value:.0f}" for tag in TAGS]
         cost = [str(cell.row.predictions), str(cell.row.evals)]
         of_sets = [plus_minus(x.fd, 2), plus_minus(x.diversity, 2)]
         yield line([cell.name, *cost, percent(x.correct), *tags, percent(x.strict), *soft, *of_sets])

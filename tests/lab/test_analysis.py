@@ -15,8 +15,11 @@ from tests.make import job, kept
 from zz.analysis import measures, pairs
 from zz.analysis.cells import cells
 from zz.analysis.decompose import decompositions, parts, trios
-from zz.analysis.pages import comparison, methods
+from zz.analysis.pages import comparison, gap, methods
 from zz.analysis.plots.pareto import front
+from zz.analysis.render.frame import csv as as_csv
+from zz.analysis.render.frame import frame
+from zz.analysis.render.markdown import percent, plus_minus, points, signed
 from zz.data.base import PromptList
 from zz.data.shapes_prompts import Shapes
 from zz.diffusion.guidance.interval import GuidanceInterval
@@ -30,7 +33,7 @@ from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
 from zz.diffusion.solvers.euler_ancestral import EulerAncestral, EulerAncestralStored
 from zz.lab.results import Results
 from zz.lab.scoring.names import identity, score_name
-from zz.lab.stats import mean
+from zz.lab.stats import Interval, mean
 from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
 from zz.scorers.base import Features
@@ -367,3 +370,35 @@ def test_the_frechet_distance_leaves_out_all_pictures_of_a_prompt_at_once():
     assert (found.value - found.low, found.high - found.value) == pytest.approx((half, half), rel=1e-5)
     assert metric.measure(rows[:3], [LIST.entries[0]] * 3, truth)[1:] == (-np.inf, np.inf), "one prompt has no spread"
     assert metric.measure(rows[:3], [*LIST.entries[:1] * 2, LIST.entries[1]], truth)[1:] == (-np.inf, np.inf)
+
+
+def test_markdown_has_no_nan_and_no_infinity():
+    of_one, none = mean([0.5]), mean([])
+    assert (percent(of_one), points(of_one), signed(of_one, 2), plus_minus(of_one, 2)) == (
+        "50",
+        "+50.0",
+        "+0.50",
+        "0.50",
+    )
+    assert {show(none) for show in (percent, points)} == {"-"} == {signed(none, 1), plus_minus(none, 1)}
+    assert percent(Interval(0.5, 0.25, 0.75)) == "50 [25, 75]" and plus_minus(Interval(1, 0, 2), 1) == "1.0 ± 1.0"
+
+
+def test_the_page_of_the_gap_and_a_frame_say_what_is_of_fewer_prompts(tmp_path):
+    store, asked = Store(tmp_path / "store"), make(sampler=Zigzag(4.0, 0.0))
+    plain = asked.controls()["standard"]
+    put(store, asked, [1] * N)
+    put(store, plain, [0] * (N - 1))
+    control_of = {plain.id: (asked.id, "standard")}
+    results = Results(store, kept(store, asked, plain, scorers=SCORERS[:1], control_of=control_of))
+    text = gap.page(results, tmp_path / "gap")
+    assert (
+        f"## Of fewer prompts than were asked for\n\n- shapes_correct of {results.manifest.rows[1].title}: 7 of 8"
+        in text
+    )
+    lines = list(csv.DictReader(as_csv(frame(results)).splitlines()))
+    assert [line["shapes_correct prompts"] for line in lines] == ["8", "7"]
+    alone = Results(store, kept(store, asked, scorers=SCORERS[:1]))
+    assert "shapes_correct prompts" not in frame(alone)
+    with pytest.raises(ValueError, match="or one without standard sampling; run the experiment first"):
+        gap.page(alone, tmp_path / "gap")

@@ -19,6 +19,7 @@ from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.solvers.euler_ancestral import EulerAncestral
 from zz.lab.cell import titles
+from zz.lab.loggers.jsonl import EventLog
 from zz.lab.plan import plan
 from zz.lab.results import Results
 from zz.lab.scoring import names
@@ -327,3 +328,12 @@ def test_of_a_set_metric_only_finite_values_are_kept_and_all_is_json(store_path)
 )
 def test_what_is_printed_of_a_rate_tells_its_ends_from_one_half(interval, text):
     assert rate(Interval(*interval)) == text
+
+
+def test_the_event_log_is_json_also_without_values_and_bounds(store_path, tmp_path):
+    store, one = Store(store_path), job(PromptList("inline", LIST.entries[:1]))
+    put(store, one, LogOdds(), [2.0])
+    EventLog(str(tmp_path / "log")).on_results(Results(store, kept(store, one, scorers=SCORERS)))
+    said = json.loads((tmp_path / "log").read_text(), parse_constant=pytest.fail)
+    assert said["means"]["log_odds"] == {"value": 2.0, "low": None, "high": None}
+    assert said["means"]["atypicality"] == {"value": None, "low": None, "high": None}

@@ -173,6 +173,15 @@ def test_the_interval_leaves_a_value_out_where_its_p_is_below_05(seeds):
     assert seen == {True, False}
 
 
+@pytest.mark.parametrize("x", [[1e-13] * 5, [1e-40, 0.0, 1e-30], [1 - 1e-13] * 5, [0.3] * 5000, [0.0] * 9 + [1e-9]])
+def test_a_share_of_values_at_the_edge_has_ends(x):
+    found = share(x)
+    assert 0 <= found.low <= found.value + 1e-12 and found.value - 1e-12 <= found.high <= 1
+    assert found.high - found.low > 1e-4, "equal values are no certainty"
+    assert score_test(x, 0.9 if found.value < 0.5 else 0.1) < 0.05
+    assert score_test([0.5, 0.2], 0.0) == 0 and score_test([0.0, 0.0], 0.0) == 1
+
+
 @pytest.mark.parametrize(
     ("prompts", "wins", "ties", "seeds"), [(60, 0.5, 0.8, 1), (60, 0.75, 0.4, 4), (200, 0.9, 0.8, 1), (200, 0.5, 0, 4)]
 )

@@ -16,6 +16,7 @@ TIE = 1e-6  # scores this close are a tie, which counts one half for each side
 ALPHA = 0.05  # significance level: false-positive rate per test
 Z = float(stats.norm.ppf(1 - ALPHA / 2))
 _UNSEEN = 1e-12  # the share that 0 and 1 have where no value is there; moves no end by more
+_MOST = 80.0  # tilt that has a mean of 0 to rounding
 
 Scores = Mapping[int, float] | Mapping[int, Sequence[float]]  # prompt -> score; or -> scores by seed, as many each
 
@@ -73,8 +74,10 @@ def score_test(values: Sequence[float] | np.ndarray, null: float = 0.5) -> float
     if off < 0:
         return score_test(1 - x, 1 - null)
     y, f = _weights(x)
-    tilt = optimize.brentq(lambda t: _moments(y, f, t)[0] - null, 0, 80)
-    return float(2 * stats.norm.sf(off * math.sqrt(len(x) / _moments(y, f, tilt)[1])))
+    if _moments(y, f, _MOST)[0] >= null:
+        return 0.0
+    tilt = optimize.brentq(lambda t: _moments(y, f, t)[0] - null, 0, _MOST)
+    return math.erfc(off * math.sqrt(len(x) / _moments(y, f, tilt)[1] / 2))
 
 
 def winning(ours: Scores, theirs: Scores, higher_is_better: bool = True) -> Winning:
@@ -149,14 +152,14 @@ def _moments(y: np.ndarray, f: np.ndarray, tilt: float) -> tuple[float, float]:
 
 def _low(y: np.ndarray, f: np.ndarray, seen: float, n: int) -> float:
     """The lower end of `share`, of n values with the mean `seen`."""
-    if seen <= 0:
-        return 0.0
 
     def rejected(tilt: float) -> float:
         m, v = _moments(y, f, tilt)
         return n * (seen - m) ** 2 - Z * Z * v
 
-    return _moments(y, f, optimize.brentq(rejected, 0, 80))[0]
+    if rejected(_MOST) <= 0:
+        return 0.0
+    return _moments(y, f, optimize.brentq(rejected, 0, _MOST))[0]
 
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 
 class Interval(NamedTuple):
@@ -36,7 +36,7 @@ def mean(values: Sequence[float] | np.ndarray) -> Interval:
         return Interval(math.nan, math.nan, math.nan)
     if len(x) == 1:
         return Interval(float(x[0]), -math.inf, math.inf)
-    half = float(stats.t.ppf(0.975, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
+    half = float(special.stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / math.sqrt(len(x)))
     return Interval(float(x.mean()), float(x.mean()) - half, float(x.mean()) + half)
 
 
@@ -58,5 +58,5 @@ def jackknife(
     if parts < 2 or not np.isfinite(left_out).all():
         return Interval(value, -math.inf, math.inf)
     error = math.sqrt((parts - 1) / parts * ((left_out - left_out.mean()) ** 2).sum())
-    half = float(stats.t.ppf(0.975, parts - 1)) * error
+    half = float(special.stdtrit(parts - 1, 0.975)) * error
     return Interval(value, value - half, value + half)
