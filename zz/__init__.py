@@ -13,12 +13,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _ROOMS = (
-    "diffusion/samplers/*.py",
-    "diffusion/solvers/*.py",
-    "diffusion/guidance/**/*.py",
-    "diffusion/schedules/*.py",
-    "diffusion/probes/*.py",
-    "models/*.py",
+    "diffusion/samplers/[!.]*.py",
+    "diffusion/solvers/[!.]*.py",
+    "diffusion/guidance/**/[!.]*.py",
+    "diffusion/schedules/[!.]*.py",
+    "diffusion/probes/[!.]*.py",
+    "models/[!.]*.py",
     "models/attention/maps.py",
 )
 _FUNCTIONS = {"sample": "zz.sampling", "invert": "zz.inversion", "shapes": "zz.models.shapes"}

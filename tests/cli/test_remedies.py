@@ -6,10 +6,12 @@ import sys
 
 import pytest
 
+from tests.parity import tiny
 from zz.cli.command import command
 from zz.cli.request import request
 
 EXACT = ("model=mixture", "steps=4", "limit=1", "scorers=[]", "size=16")
+TINY = ("model=sd", "model.pretrained=tiny", "dataset=inline", "dataset.texts=a", *EXACT[1:-1], "size=16", "gamma1=2")
 SHAPES = ("model=shapes", "steps=2", "limit=1", "scorers=[]", "sampler=standard", "dataset=quick")
 
 
@@ -47,10 +49,10 @@ REMEDIES = [
     (["store=run(1)"], r"is a text, write (.*)$", EXACT),
     (["store=2025"], r"quote it: (.*)$", EXACT),
     (["name=1_000"], r"quote it: (.*)$", EXACT),
-    (["negative_prompt=5"], r"quote it: (.*)$", EXACT),
+    (["negative_prompt=5"], r"quote it: (.*)$", TINY),
     (["negative_prompt=[left]"], r"quote it: (.*)$", EXACT),
-    (["weak.prompt=5"], r"quote it: (.*)$", EXACT),
-    (["dataset.texts=[a red star,42]", "dataset=inline"], r"quote it, as (.*)$", EXACT),
+    (["weak.prompt=5"], r"quote it: (.*)$", TINY),
+    (["dataset.texts=[a red star,1_000]"], r"quote it, as (.*)$", TINY),
     (["dataset.path=1984", "dataset=text"], r"quote it: (.*)$", EXACT),
     (["dataset.path=p.csv", "dataset=text"], r"read it with (.*)$", EXACT),
     (["dataset.path=2024", "dataset=table"], r"quote it: (.*)$", (*EXACT, "dataset.delimiter=;")),
@@ -98,6 +100,8 @@ def test_a_remedy_that_is_recommended_works(planned, tmp_path, words, where, oth
     (tmp_path / "2024").write_text("prompt\na red star\n")
     for name in ("p q.txt", "1984"):
         (tmp_path / name).write_text("a red star\n")
+    if others == TINY:
+        tiny.sd().save_pretrained(tmp_path / "tiny")
     keys = {key(word) for word in words}
     typed = [*(word for word in others if key(word) not in keys), *words]
     code, _, err = planned(*typed)

@@ -31,7 +31,7 @@ def conf_dir() -> str:
 def options(group: str) -> list[str]:
     """The options of a configuration group, here and in extensions."""
     found = {path.stem for root in conf_dirs() for path in (root / group).glob("*.yaml")}
-    return sorted(name for name in found if not name.startswith("_"))
+    return sorted(name for name in found if not name.startswith(("_", ".")))
 
 
 def top_level(config_name: str) -> list[str]:

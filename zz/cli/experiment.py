@@ -18,7 +18,7 @@ def known() -> dict[str, str]:
     roots = {Path(__file__).resolve().parent.parent / "experiments": "zz"} | extensions.folders("experiments")
     found = {}
     for root, package in roots.items():
-        for path in sorted(root.rglob("*.py")):
+        for path in sorted(root.rglob("[!.]*.py")):
             if re.search(r"^EXPERIMENT\b", path.read_text(encoding="utf-8"), re.M):
                 inside = path.relative_to(root).with_suffix("").parts
                 found[path.stem] = ".".join([package, "experiments", *inside])
@@ -70,8 +70,9 @@ def _row(words: Sequence[str]) -> frozenset[str]:
 
 
 def split(line: str) -> list[str]:
-    """An override line's words; quotes and brackets keep blanks together, and quotes stay for Hydra."""
-    return re.findall(r"(?:[^\s'\"\[]|'[^']*'|\"[^\"]*\"|\[[^\]]*\])+", line)
+    """An override line's words; quotes and brackets keep blanks together, and quotes stay for Hydra but around lists."""
+    words = re.findall(r"(?:[^\s'\"\[]|'[^']*'|\"[^\"]*\"|\[[^\]]*\])+", line)
+    return [re.sub(r"=(['\"])(\[.*\])\1$", r"=\2", word) for word in words]
 
 
 def _key(word: str) -> str:

@@ -86,8 +86,11 @@ def _unknown(key: str, config_name: str, words: Sequence[str]) -> str:
     if deeper:
         return f"{key} is not known (did you mean {' or '.join(deeper[:3])}?)"
     if parent.split(".")[0] in known:
-        return f"{key} is not known{near(key, fields)}: {parent} has no such field; `--cfg job` shows those that it has"
-    if others := [path for path in _files() if key in OmegaConf.load(path)]:
+        beside = {field.rpartition(".")[2]: field for field in fields if field.rpartition(".")[0] == parent}
+        meant = difflib.get_close_matches(key.rpartition(".")[2], list(beside), 1, 0.6)
+        hint = f" (did you mean {beside[meant[0]]}?)" if meant else ""
+        return f"{key} is not known{hint}: {parent} has no such field; `--cfg job` shows those that it has"
+    if others := [path for path in _files() if path.parent.name in known and key in OmegaConf.load(path)]:
         at, value = others[0], next((w.partition("=")[2] for w in words if w.startswith(f"{key}=")), "...")
         here = f"{at.parent.name}={at.stem} {at.parent.name}.{key}={value}"
         return f"{key} is not known; it is a field of {' and '.join(p.stem for p in others)}: write {here}"
@@ -116,5 +119,5 @@ def _names(fields: Sequence[str]) -> list[str]:
 
 def _files() -> list[Path]:
     """The YAML files of options of which one is chosen."""
-    found = [path for root in conf_dirs() for path in sorted(root.glob("*/*.yaml"))]
-    return [path for path in found if path.parent.name not in (*LISTS, "hydra") and not path.stem.startswith("_")]
+    found = [path for root in conf_dirs() for path in sorted(root.glob("*/[!._]*.yaml"))]
+    return [path for path in found if path.parent.name not in (*LISTS, "hydra")]

@@ -11,7 +11,7 @@ NOT = ("__init__", "sampling", "inversion")  # files of zz/ that are no commands
 
 def commands() -> list[str]:
     """The files directly in zz/ that are commands."""
-    return sorted(path.stem for path in Path(__file__).resolve().parents[1].glob("*.py") if path.stem not in NOT)
+    return sorted(path.stem for path in Path(__file__).resolve().parents[1].glob("[!.]*.py") if path.stem not in NOT)
 
 
 def main() -> int:

@@ -126,6 +126,8 @@ class PromptSet(ABC):
 
     def __post_init__(self) -> None:
         validate(self, "dataset")
+        if not isinstance(self.where, Mapping):
+            raise ValueError(f"dataset.where={self.where!r} names no field of meta; write dataset.where.FIELD=VALUE")
         if self.indices is not None:
             object.__setattr__(self, "indices", as_tuple(self.indices))
 

@@ -44,7 +44,7 @@ class World(ABC):
 
         Raises ValueError where the prompt has a word that the world does not know, or allows nothing.
         """
-        asked = {w for w in re.findall(r"[a-z]+", prompt.lower()) if w not in FILLER}
+        asked = {w for w in re.findall(r"[^\W_]+", prompt.lower()) if w not in FILLER}
         words = self.words
         known = frozenset().union(*words)
         if unknown := sorted(asked - known):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from zz.diffusion.validate import validate
 from zz.lab.loggers.base import Logger
 from zz.lab.plan import Plan
 from zz.lab.results import Results
@@ -26,6 +27,9 @@ class EventLog(Logger):
     """
 
     path: str = "events.jsonl"
+
+    def __post_init__(self) -> None:
+        validate(self, "logger.jsonl")
 
     def on_start(self, plan: Plan, manifest: Manifest, configs: Mapping[str, Mapping[str, Any]]) -> None:
         try:
