@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.noise import KeyedNoise, Noise
 from zz.diffusion.probes.step import Probe, no_op
-from zz.diffusion.samplers.walk import Time, Walk
+from zz.diffusion.samplers.walk import NetworkTime, Time, Walk
 from zz.diffusion.schedules.base import ModelSchedule, Schedule
 from zz.diffusion.solvers.base import Solver
 from zz.diffusion.solvers.ddim import DDIM
@@ -38,7 +38,7 @@ def invert(
     solver: Solver | None = None,
     guidance: Guidance | None = None,
     schedule: Schedule | None = None,
-    network_time: Time = "t",
+    network_time: NetworkTime = "t",
     v_at: Time = "t",
     batch_size: int | None = None,
     device: str | None = None,
@@ -59,7 +59,7 @@ def invert(
     solver:          zz.DDIM() by default
     guidance:        zz.CFG() by default
     schedule:        a rule for the nodes; the model's own by default
-    network_time:    the time that the network is given: of the noisier node t (Eq. 4), or of the cleaner s
+    network_time:    the time that the network is given: of the noisier node t (Eq. 4), of the cleaner s, or `even`
     v_at:            the level at which a v-prediction is read: t, or where the latent lies, s (as diffusers); no
                      other prediction heeds it, a flow's velocity is read where the latent lies
     batch_size:      how many at once; all by default
@@ -78,7 +78,7 @@ def invert(
         raise ValueError(f"prompts has {len(texts)} entries for {B} images; give one for all, or one each")
     check_number("gamma", gamma)
     check_count("steps", steps, 1)
-    check_choice("network_time", network_time, ("t", "s"))
+    check_choice("network_time", network_time, get_args(NetworkTime))
     check_choice("v_at", v_at, ("t", "s"))
     if batch_size is not None:
         check_count("batch_size", batch_size, 1)

@@ -4,6 +4,7 @@ A random network blows an eps-model's latents up to tens, so agreement is relati
 agree where diffusers' DDIM walks a chain of nodes (leading, and trailing where T divides 1000); its linspace is none.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import diffusers
@@ -159,19 +160,22 @@ def test_the_starting_noise_is_that_of_a_users_generator(model, pipe):
     tiny.close(ours(model, schedule=PAIRED["trailing"]), theirs(pipe, "trailing", latents=None, generator=generators))
 
 
+@pytest.mark.parametrize("spacing", PAIRED)
 @pytest.mark.parametrize("iterations", [2, pytest.param(3, marks=pytest.mark.slow)])
-def test_free_init_is_that_of_diffusers(model, pipe, monkeypatch, iterations):
-    """On a chain that begins at 999, from which diffusers noises; its fresh noise is handed to ours."""
+def test_free_init_is_that_of_diffusers(model, pipe, monkeypatch, iterations, spacing):
+    """Which noises to 999 wherever its steps begin; its fresh noise is handed to ours."""
     drawn = torch.Generator().manual_seed(5)
     fresh = [torch.randn(2, *SHAPE, generator=drawn) for _ in range(iterations - 1)]
     monkeypatch.setattr(KeyedNoise, "__call__", lambda self, step, leg, round: fresh[round - 1])
     sampler = zz.FreeInit(zz.Standard(GAMMA), iterations)
     pipe.enable_free_init(num_iters=iterations)
     try:
-        expected = theirs(pipe, "trailing", generator=torch.Generator().manual_seed(5))
+        expected = theirs(pipe, spacing, generator=torch.Generator().manual_seed(5))
     finally:
         pipe.disable_free_init()
-    tiny.close(ours(model, sampler, schedule=PAIRED["trailing"]), expected)
+    tiny.close(ours(model, sampler, schedule=PAIRED[spacing]), expected, 1e-5)
+    node = ours(model, replace(sampler, diffuse="node"), schedule=PAIRED[spacing])
+    assert ((node - expected).abs().max() > 0.01 * expected.abs().max()) == (spacing == "leading")
     assert sampler.nfe(T) == iterations * T
 
 

@@ -75,20 +75,26 @@ def test_one_iteration_is_the_inner_sampler(inner):
     assert zz.FreeInit(zz.Zigzag(2.0, lambda_=0), 3).resolve(T) == zz.FreeInit(zz.Standard(2.0), 3)
 
 
-def test_an_iteration_begins_with_the_low_frequencies_of_the_last():
-    """The loop, written out: what is noised is the last result, with the noise of the very first start."""
-    sampler, steps = zz.FreeInit(zz.Standard(2.0), 3), []
+@pytest.mark.parametrize("diffuse", ["last", "node"])
+def test_an_iteration_begins_with_the_low_frequencies_of_the_last(diffuse):
+    """The loop, written out: what is noised is the last result, with the noise of the very first start.
+
+    Leading spacing begins at 751 of 1000 timesteps; the authors noise to the last of them.
+    """
+    sampler, steps = zz.FreeInit(zz.Standard(2.0), 3, diffuse=diffuse), []
     final = sample(sampler, probe=steps.append)
     starts, ends = [s.x for s in steps if s.i == 0], [s.y for s in steps if s.i == T - 1]
     assert len(starts) == len(ends) == 3 and torch.equal(ends[-1], final)
     assert torch.equal(starts[0], starting_noise(SEEDS, starts[0].shape[1:]))
-    node = steps[0].source
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    abar = torch.cumprod(1 - betas, 0)[999 if diffuse == "last" else 751].item()
+    assert steps[0].source.time == 751
     for k in (1, 2):
         fresh = KeyedNoise(SEEDS, starts[0].shape[1:])(0, "free_init", k)
-        low = node.alpha * ends[k - 1] + node.sigma * starts[0]
+        low = abar**0.5 * ends[k - 1] + (1 - abar) ** 0.5 * starts[0]
         means = low.mean((2, 3))
         assert (starts[k].mean((2, 3)) - means).abs().max() < 1e-5
-        assert torch.equal(starts[k], sampler._mixed(low, fresh))
+        assert torch.allclose(starts[k], sampler._mixed(low, fresh), rtol=0, atol=1e-5)
         assert not torch.allclose(starts[k], starts[k - 1], atol=0.1)
 
 
@@ -125,6 +131,7 @@ def test_a_multistep_solver_begins_anew():
         ({"order": 0.5}, "order=0.5 must be a whole number of at least 1"),
         ({"spatial": 0}, "spatial=0 lies outside 0.001..1"),
         ({"temporal": 1.5}, "temporal=1.5 lies outside"),
+        ({"diffuse": "first"}, "diffuse='first' is not known; known are last, node"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(fields, message):

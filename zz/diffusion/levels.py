@@ -23,6 +23,11 @@ class Levels(ABC):
     def node(self, time: float) -> Node:
         """The level that the network takes `time` for."""
 
+    @property
+    def noisiest(self) -> Node:
+        """The last level that it was trained on."""
+        return self.node(self.N - 1)
+
     @abstractmethod
     def time(self, r: float) -> float:
         """The time at which sigma / alpha is `r`: the inverse of `node`."""
@@ -88,6 +93,10 @@ class Flow(Levels):
         if not 0 <= time <= self.N:
             raise ValueError(f"time {time:g} lies outside the flow's 0..{self.N}")
         return Node(1 - time / self.N, time / self.N, float(time))
+
+    @property
+    def noisiest(self) -> Node:
+        return self.node(self.N)
 
     def time(self, r: float) -> float:
         return float(self.N) if math.isinf(r) else self.N * r / (1 + r)

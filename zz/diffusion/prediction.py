@@ -42,6 +42,15 @@ class Prediction(NamedTuple):
         """
         return node.alpha * self.x0 + node.sigma * self.eps
 
+    @property
+    def unguided(self) -> Tensor:
+        """x0 of the prediction that eps is of: x0 itself, but where a guidance takes the two from different ones."""
+        return self.x0
+
+    def since(self, before: "Prediction") -> Tensor:
+        """How x0 has changed since an earlier prediction: what a multistep solver extrapolates."""
+        return self.x0 - before.x0
+
     def lerp(self, other: "Prediction", weight: Gamma) -> "Prediction":
         """From this prediction towards `other`; a weight above 1 goes beyond it. weight: float, (B,), or as x0"""
         return self.pushed(weight, other, self)

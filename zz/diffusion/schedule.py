@@ -7,7 +7,7 @@ Every diffusion or flow model here is `x_t = alpha_t * x_0 + sigma_t * eps`. Num
 import math
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 
 
 class Node(NamedTuple):
@@ -28,11 +28,27 @@ class Node(NamedTuple):
         return Node(self.alpha, self.sigma, time, v_at)
 
 
-class Nodes(tuple[Node, ...]):
-    """Nodes 0..T, node 0 the noisiest and node T the cleanest. Refuses to run backwards."""
+class Trained(Protocol):
+    """What is asked of the levels that nodes were picked from."""
 
-    def __new__(cls, nodes: Iterable[Node]) -> "Nodes":
+    @property
+    def N(self) -> int: ...
+
+    @property
+    def noisiest(self) -> Node: ...
+
+
+class Nodes(tuple[Node, ...]):
+    """Nodes 0..T, node 0 the noisiest and node T the cleanest. Refuses to run backwards.
+
+    levels: the training levels that they were picked from; some samplers ask for them
+    """
+
+    _levels: Trained | None
+
+    def __new__(cls, nodes: Iterable[Node], levels: Trained | None = None) -> "Nodes":
         made = super().__new__(cls, nodes)
+        made._levels = levels
         if len(made) < 2:
             raise ValueError(f"a schedule has at least one step (two nodes), got {len(made)} nodes")
         for t, s in pairwise(made):
@@ -42,6 +58,15 @@ class Nodes(tuple[Node, ...]):
                     f"to {s.r:.6g} (time {s.time:g}); lower steps, or choose another schedule"
                 )
         return made
+
+    @property
+    def levels(self) -> Trained:
+        """The training levels. Raises ValueError where the schedule did not give them."""
+        if self._levels is None:
+            raise ValueError(
+                "this schedule's nodes know no levels; its nodes(levels, T) must end in Nodes(..., levels)"
+            )
+        return self._levels
 
     @property
     def T(self) -> int:

@@ -20,6 +20,10 @@ class Range(NamedTuple):
 Positive = Annotated[int, Range(1)]  # a whole number of at least 1
 Proportion = Annotated[float, Range(0, 1)]
 
+# `field(default=..., metadata=READING)` is a choice that came later. At its default a cell's ledger leaves it out, so
+# that the keys of results from before there was a choice still stand.
+READING = {"reading": True}
+
 
 def validate(of: Any, group: str, keys: frozenset[str] = frozenset()) -> None:
     """Check every field of a dataclass against its annotation.
@@ -39,7 +43,7 @@ def validate(of: Any, group: str, keys: frozenset[str] = frozenset()) -> None:
 @lru_cache(maxsize=256)
 def _annotations(kind: type) -> tuple[tuple[str, Any], ...]:
     hints = get_type_hints(kind, include_extras=True)
-    return tuple((field.name, hints[field.name]) for field in fields(kind) if field.init)
+    return tuple((f.name, hints[f.name]) for f in fields(kind) if f.init)
 
 
 def _check(name: str, value: Any, kind: Any) -> None:

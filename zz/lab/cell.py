@@ -77,7 +77,9 @@ def to_json(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         version = getattr(type(value), "version", None)
         named = {"is": type(value).__name__} | ({} if version is None else {"version": version})
-        return named | {f.name: to_json(getattr(value, f.name)) for f in fields(value)}
+        told = {f.name: getattr(value, f.name) for f in fields(value)}
+        usual = [f.name for f in fields(value) if f.metadata.get("reading") and told[f.name] == f.default]
+        return named | {name: to_json(inner) for name, inner in told.items() if name not in usual}
     if isinstance(value, Mapping):
         return {str(k): to_json(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -114,7 +116,7 @@ def _short(value: Any) -> str:
 
 
 _OWN = {"is": "ModelSchedule"}
-_USUAL = {"k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t"}
+_USUAL = {"k": 1, "rounds": 1, "inversion": "exact", "network_time": "t", "v_at": "t", "diffuse": "last"}
 
 
 def _words(part: Mapping[str, Any]) -> str:

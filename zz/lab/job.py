@@ -58,8 +58,9 @@ class Recipe:
         sampler = self.sampler.resolve(self.steps)
         model = self.model.asked(sampler.legs)
         sampler = sampler.on(model.others).resolve(self.steps)
-        solver = self.solver if Leg.ZAG in sampler.legs else self.solver.without_inversion
-        recipe = replace(self, model=model, sampler=sampler, solver=solver.simplest, guidance=self.guidance.simplest)
+        solver = (self.solver if Leg.ZAG in sampler.legs else self.solver.without_inversion).simplest
+        guidance = self.guidance.simplest if solver.uses_past else self.guidance.simplest.without_history
+        recipe = replace(self, model=model, sampler=sampler, solver=solver, guidance=guidance)
         check_pair(recipe.sampler, recipe.guidance, recipe.model)
         check_guidance(recipe.guidance, recipe.model, [recipe.negative_prompt])
         recipe = replace(recipe, schedule=recipe._simplest_schedule())

@@ -178,7 +178,8 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
     except ValueError:
         return Check("facts", "unknown", "not known before its configurations are here")
     try:
-        replace(model, lora=None, lora_scale=1.0).check(size, (), precision)  # the LoRA has a check of its own
+        plain = replace(model, lora=None, lora_scale=1.0, lora_layers="all")  # the LoRA has a check of its own
+        plain.check(size, (), precision)
     except ValueError as error:
         return Check("facts", "missing", "it is not as described, or cannot do what is asked", str(error))
     folders = [folder for source in found for folder in source.folders.values()]

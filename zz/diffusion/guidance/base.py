@@ -69,6 +69,11 @@ class Guidance(ABC):
         """Whether the prediction is u + gamma * (c - u), so that scales add up."""
 
     @property
+    def without_history(self) -> "Guidance":
+        """The simplest guidance that says the same to a solver that does not look back."""
+        return self
+
+    @property
     def simplest(self) -> "Guidance":
         """The simplest guidance that says the same."""
         return self

@@ -10,23 +10,44 @@ which grows as steps shrink. Over 50 steps of Stable Diffusion gamma = 0.6 is w 
 step over 9.5 to 0.8 and 2.0 in the last two; over 20 steps it is 3.1 in the mean. The authors set 0.6 beside 7.5.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from torch import Tensor
 
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.leg import Leg
 from zz.diffusion.network import Guided
 from zz.diffusion.prediction import Prediction, unprompted
-from zz.diffusion.validate import check_number
+from zz.diffusion.validate import READING, check_number
+
+Extrapolates = Literal["guided", "mixed", "uncond"]
+
+
+class Apart(Prediction):
+    """x0 of one prediction and eps of another, whose own x0 is `unguided`."""
+
+    own: Tensor
+    extrapolates: Extrapolates
+
+    @property
+    def unguided(self) -> Tensor:
+        return self.own
+
+    def since(self, before: Prediction) -> Tensor:
+        return (self.x0 if self.extrapolates == "mixed" else self.own) - before.unguided
 
 
 @dataclass(frozen=True)
 class CFGpp(Guidance):
-    """Without fields. At gamma = 0 it asks for one branch; at 1 for both: conditional x0, unconditional noise.
+    """At gamma = 0 it asks for one branch; at 1 for both: conditional x0, unconditional noise.
 
-    A solver of second order extrapolates the guided x0.
+    extrapolates: how x0 has changed since the last step, to a multistep solver such as DPM-Solver++(2M): `guided` is
+                  the guided x0 less the guided one before; `mixed` (the authors' code for Stable Diffusion) less the
+                  unconditional one before; `uncond` (theirs for SDXL) the unconditional x0 less that before
     """
 
+    extrapolates: Extrapolates = field(default="guided", metadata=READING)
     version: ClassVar[int] = 1
 
     @property
@@ -48,7 +69,9 @@ class CFGpp(Guidance):
                 return only
             u, c = net(x, node, uncond, cond)
             mixed = u.lerp(c, gamma)
-            return Prediction(u.x0, mixed.eps) if leg is Leg.ZAG else Prediction(mixed.x0, u.eps)
+            if leg is Leg.ZAG:
+                return Prediction(u.x0, mixed.eps)
+            return Prediction(mixed.x0, u.eps) if self.extrapolates == "guided" else self._apart(mixed.x0, u)
 
         return Guided(guided)
 
@@ -58,3 +81,12 @@ class CFGpp(Guidance):
     @property
     def affine(self):
         return False  # in a step it is, but at another scale in each
+
+    @property
+    def without_history(self):
+        return CFGpp()
+
+    def _apart(self, x0: Tensor, u: Prediction) -> Prediction:
+        found = Apart(x0, u.eps)
+        found.own, found.extrapolates = u.x0, self.extrapolates
+        return found

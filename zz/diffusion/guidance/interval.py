@@ -58,6 +58,10 @@ class GuidanceInterval(Guidance):
         return replace(self, inner=self.inner.simplest)
 
     @property
+    def without_history(self):
+        return replace(self, inner=self.inner.without_history)
+
+    @property
     def needs(self):
         return self.inner.needs
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from zz.diffusion.samplers.base import Sampler
-from zz.diffusion.samplers.walk import Time, Walk
+from zz.diffusion.samplers.walk import NetworkTime, Time, Walk
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class EndToEnd(Sampler):
 
     gamma1:       guidance of both ways down
     gamma2:       guidance of the way up
-    network_time: the time that the network is given on the way up: of the noisier node t, or of the cleaner s
+    network_time: the time that the network is given on the way up: of the noisier node t, of the cleaner s, or `even`,
+                  t - N // T
     v_at:         the level at which a v-prediction is read on the way up: t, or where the latent lies, s. Other
                   networks ignore it, a flow's velocity among them.
     """
@@ -26,7 +27,7 @@ class EndToEnd(Sampler):
 
     gamma1: float = 5.5
     gamma2: float = 0.0
-    network_time: Time = "t"
+    network_time: NetworkTime = "t"
     v_at: Time = "t"
 
     def trajectory(self, walk: Walk, x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from typing import Any, Self, cast
 
 from zz.diffusion.samplers.base import Sampler
 from zz.diffusion.samplers.standard import Standard
+from zz.diffusion.samplers.walk import Inversion
 
 
 class Reflecting(Sampler):
@@ -13,6 +14,7 @@ class Reflecting(Sampler):
     lambda_: int | None  # how many steps, from the noisiest, are reflected; None: T - k
     rounds: int  # reflections a step
     k: int = 1  # nodes that one reflection goes back
+    inversion: Inversion = "exact"  # ref_0_22 needs one node more below
 
     @property
     def per_reflection(self) -> int:
@@ -25,10 +27,11 @@ class Reflecting(Sampler):
         if k > T:
             raise ValueError(f"k={k} nodes back do not fit into steps={T}; lower k or raise steps")
         lambda_ = T - k if self.lambda_ is None else self.lambda_
-        most = T - k + (1 if self._reaches_last and k > 0 else 0)
+        most = T - k + (1 if self.inversion == "exact" and k > 0 else 0)
         if lambda_ > most:
+            why = f"inversion={self.inversion}" if "inversion" in vars(self) else f"sampler={self.name}"
             raise ValueError(
-                f"lambda={lambda_} is too many: at steps={T} and k={k} {self._why} allows 0..{most}; "
+                f"lambda={lambda_} is too many: at steps={T} and k={k} {why} allows 0..{most}; "
                 "lower lambda or raise steps"
             )
         return lambda_
@@ -53,11 +56,3 @@ class Reflecting(Sampler):
 
     def _with(self, **fields: Any) -> Self:
         return cast(Self, replace(cast(Any, self), **fields))
-
-    @property
-    def _reaches_last(self) -> bool:
-        return True
-
-    @property
-    def _why(self) -> str:
-        return f"sampler={self.name}"

@@ -9,7 +9,7 @@ networks they are is the model's matter (`strong.*`, `weak.*`; zz/models/network
 guidance for both ways down it is zigzag, to the bit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -17,8 +17,9 @@ from torch import Tensor
 from zz.diffusion.leg import Leg
 from zz.diffusion.samplers.base import Sampler
 from zz.diffusion.samplers.reflecting import Reflecting
-from zz.diffusion.samplers.walk import Walk
+from zz.diffusion.samplers.walk import Inversion, Walk
 from zz.diffusion.samplers.zigzag import Zigzag
+from zz.diffusion.validate import READING
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Reflection(Reflecting):
     gamma2:       guidance of the weak network; 0 is unconditional, and then its prompt does not matter
     lambda_:      how many steps, from the noisiest, are reflected; None: T - 1
     rounds:       reflections a step
+    inversion:    as in `Zigzag`; the authors' code has ref_0_22
     """
 
     name: ClassVar[str] = "reflection"
@@ -41,12 +43,13 @@ class Reflection(Reflecting):
     gamma2: float = 0.0
     lambda_: int | None = None
     rounds: int = 1
+    inversion: Inversion = field(default="exact", metadata=READING)
 
     def trajectory(self, walk: Walk, x: Tensor) -> Tensor:
         for i in range(walk.T):
             for _ in range(self.rounds_at(i, walk.T)):
                 x = walk.down(x, i, self._strong, leg=Leg.STRONG)
-                x = walk.up(x, i, self.gamma2)
+                x = walk.up(x, i, self.gamma2, inversion=self.inversion)
             x = walk.down(x, i, self.gamma1)
         return x
 
@@ -62,7 +65,7 @@ class Reflection(Reflecting):
         """Where one network goes both ways down, at one scale, it is zigzag."""
         if Leg.STRONG in others or self._strong != self.gamma1:
             return self
-        return Zigzag(self.gamma1, self.gamma2, self.lambda_, rounds=self.rounds)
+        return Zigzag(self.gamma1, self.gamma2, self.lambda_, rounds=self.rounds, inversion=self.inversion)
 
     @property
     def _strong(self) -> float:

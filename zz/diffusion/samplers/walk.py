@@ -12,10 +12,11 @@ from zz.diffusion.network import Branches, Guided, Predict
 from zz.diffusion.noise import Noise
 from zz.diffusion.prediction import Gamma, Prediction
 from zz.diffusion.probes.step import Probe, Step
-from zz.diffusion.schedule import Nodes
+from zz.diffusion.schedule import Node, Nodes
 from zz.diffusion.solvers.base import Past, Solver
 
 Time = Literal["t", "s"]
+NetworkTime = Literal["t", "s", "even"]
 Inversion = Literal["exact", "ref_0_22"]
 BOTH = (0.0, 1.0)  # the scales of a look
 
@@ -63,13 +64,14 @@ class Walk:
         i: int,
         gamma: Gamma,
         k: int = 1,
-        network_time: Time = "t",
+        network_time: NetworkTime = "t",
         v_at: Time = "t",
         inversion: Inversion = "exact",
     ) -> Tensor:
         """From node i + k back to the noisier node i, one node at a time: the zag (Eq. 4).
 
-        network_time: whether the network is given the time of the noisier node (t) or of the cleaner one (s)
+        network_time: the time that the network is given: of the noisier node (t), of the cleaner one (s), or `even`,
+                      t - N // T, which is no node's time unless nodes are N // T apart
         v_at:         the level at which a v-prediction is read
         inversion:    ref_0_22 moves by the coefficients of the step below, as the official code does
         """
@@ -77,7 +79,7 @@ class Walk:
         for j in reversed(range(i, i + k)):
             t, s = self.nodes[j], self.nodes[j + 1]
             source, target = self.nodes[j + 1 + shift], self.nodes[j + shift]
-            source = source.with_time((t if network_time == "t" else s).time, v_at=t if v_at == "t" else None)
+            source = source.with_time(self._told(t, s, network_time), v_at=t if v_at == "t" else None)
             prediction = self.denoise(x, source, gamma, Leg.ZAG)
             y = self.solver.up(prediction, source, target, self._past.get(j), self.fresh(j, Leg.ZAG, x))
             self.probe(Step(j, Leg.ZAG, x, y, source, target, gamma, prediction, self.denoise))
@@ -111,3 +113,8 @@ class Walk:
         round = self._visits[i, leg]
         self._visits[i, leg] += 1
         return lambda: self.noise(i, leg, round).to(x)
+
+    def _told(self, t: Node, s: Node, network_time: NetworkTime) -> float:
+        if network_time == "even":
+            return t.time - self.nodes.levels.N // self.T
+        return (t if network_time == "t" else s).time

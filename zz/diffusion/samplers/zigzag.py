@@ -1,12 +1,14 @@
 """Zigzag diffusion sampling (Bai et al., ICLR 2025, arXiv:2412.10891, Algorithm 1)."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
+from zz.diffusion.samplers.base import Sampler
 from zz.diffusion.samplers.reflecting import Reflecting
-from zz.diffusion.samplers.walk import Inversion, Time, Walk
+from zz.diffusion.samplers.walk import Inversion, NetworkTime, Time, Walk
+from zz.diffusion.validate import READING
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,12 @@ class Zigzag(Reflecting):
     rounds:       reflections a step (`T_max` in the official code)
     inversion:    `exact` is Eq. 4; `ref_0_22` is the official code as it runs under diffusers >= 0.22, whose
                   zag moves by the coefficients of the step below (with a v-network it also reads at s: v_at=s)
-    network_time: the time that the network is given in the zag: of the noisier node t, or of the cleaner s
+    network_time: the time that the network is given in the zag: of the noisier node t, of the cleaner s, or `even`,
+                  t - N // T, as the authors' code for flows has it whatever its schedule
     v_at:         the level at which a v-prediction is read in the zag: t, or where the latent lies, s. A network that
                   is given s means its v at s: network_time=s goes with v_at=s. Other networks ignore it.
+    below_one:    what gamma1 <= 1 means: `guided` is the formula; with `conditional` both gammas are then 1, as in the
+                  official code and diffusers, which switch guidance off there
     """
 
     name: ClassVar[str] = "zigzag"
@@ -39,8 +44,15 @@ class Zigzag(Reflecting):
     k: int = 1
     rounds: int = 1
     inversion: Inversion = "exact"
-    network_time: Time = "t"
+    network_time: NetworkTime = "t"
     v_at: Time = "t"
+    below_one: Literal["guided", "conditional"] = field(default="guided", metadata=READING)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.below_one == "conditional" and self.gamma1 <= 1:
+            for name in ("gamma1", "gamma2"):
+                object.__setattr__(self, name, 1.0)
 
     def trajectory(self, walk: Walk, x: Tensor) -> Tensor:  # x: (B, C, [F,] H, W)
         for i in range(walk.T):  # i = T - t
@@ -52,10 +64,6 @@ class Zigzag(Reflecting):
             x = walk.down(x, i, self.gamma1)  # line 8
         return x
 
-    @property
-    def _reaches_last(self) -> bool:
-        return self.inversion == "exact"  # the other needs one node more below
-
-    @property
-    def _why(self) -> str:
-        return f"inversion={self.inversion}"
+    def resolve(self, T: int) -> Sampler:
+        found = super().resolve(T)
+        return replace(found, below_one="guided") if isinstance(found, Zigzag) else found

@@ -35,7 +35,7 @@ class AYS(Schedule):
             raise ValueError(f"steps={T} must be at least 1")
         listed = [*(levels.node(time) for time in TABLES[self.table]), levels.node(0)]
         nodes = [_at(listed, levels, (len(listed) - 1) * i / T) for i in range(T)]
-        return Nodes((*nodes, final_node(levels, self.final)))
+        return Nodes((*nodes, final_node(levels, self.final)), levels)
 
 
 def _at(listed: list[Node], levels: Levels, index: float) -> Node:

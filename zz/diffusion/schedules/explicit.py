@@ -29,4 +29,4 @@ class Explicit(Schedule):
         nodes = [levels.node(t) for t in self.times]
         if nodes[-1].time == 0 and self.final == "first":
             raise ValueError(f"steps={T} ends at timestep 0, which is the final node already; use schedule.final=clean")
-        return Nodes((*nodes, final_node(levels, self.final)))
+        return Nodes((*nodes, final_node(levels, self.final)), levels)

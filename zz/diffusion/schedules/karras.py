@@ -36,4 +36,4 @@ class Karras(Schedule):
         a, b = noisiest.r ** (1 / self.rho), cleanest.r ** (1 / self.rho)
         gaps = T - 1 if self.final == "clean" else T
         between = (levels.level((a + (b - a) * i / gaps) ** self.rho) for i in range(1, gaps))
-        return Nodes((*[noisiest, *between, cleanest][:T], final_node(levels, self.final)))
+        return Nodes((*[noisiest, *between, cleanest][:T], final_node(levels, self.final)), levels)

@@ -27,4 +27,4 @@ class LogUniform(Schedule):
         def node(i: int) -> Node:
             return levels.level(math.exp(math.log(self.r_max) + (math.log(self.r_min) - math.log(self.r_max)) * i / T))
 
-        return Nodes(tuple(node(i) for i in range(T + 1)))
+        return Nodes(tuple(node(i) for i in range(T + 1)), levels)

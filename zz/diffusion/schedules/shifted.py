@@ -29,7 +29,7 @@ class Shifted(Schedule):
         last = 1 / T if self.last is None else self.last
         ts = [1 + (last - 1) * i / max(T - 1, 1) for i in range(T)]
         ts = [self.shift * t / (1 + (self.shift - 1) * t) for t in ts]
-        return Nodes((*(Node(1 - t, t, levels.N * t) for t in ts), levels.node(0.0)))
+        return Nodes((*(Node(1 - t, t, levels.N * t) for t in ts), levels.node(0.0)), levels)
 
 
 @dataclass(frozen=True)

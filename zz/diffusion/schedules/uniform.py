@@ -21,7 +21,7 @@ class UniformInTime(Schedule):
         nodes = self.base.nodes(levels, self.steps)
         first, last = nodes[0].time, nodes[-2].time
         times = [first + (last - first) * i / max(T - 1, 1) for i in range(T)]
-        return Nodes((*(levels.node(t) for t in times), nodes[-1]))
+        return Nodes((*(levels.node(t) for t in times), nodes[-1]), levels)
 
     def bind(self, own: Schedule) -> Schedule:
         return replace(self, base=self.base.bind(own))

@@ -24,7 +24,7 @@ class DPMpp2M(Solver):
             return first_order  # a step to sigma = 0 is infinitely long in log(alpha / sigma)
         ratio = math.log(past.node.r / source.r) / math.log(source.r / target.r)  # h_last / h
         weight = target.alpha - target.sigma * source.alpha / source.sigma  # alpha_s * (1 - exp(-h))
-        return first_order + weight / (2 * ratio) * (prediction.x0 - past.prediction.x0)
+        return first_order + weight / (2 * ratio) * prediction.since(past.prediction)
 
     def up(self, prediction, source, target, past, z):
         return prediction.at(target)

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
 from zz.diffusion.schedules.base import Schedule
-from zz.diffusion.validate import as_tuple, check_number, check_text
+from zz.diffusion.validate import as_tuple, check_choice, check_number, check_text
 from zz.models.base import PRECISIONS, Card, Model
 from zz.models.hub.files import WEIGHTS, digest, file_digest, resolve, weights
 from zz.models.hub.location import Location, find
@@ -53,6 +53,8 @@ class Pretrained(Model):
     lora:       a folder, a .safetensors file in one, or a hub id (ID or ID@REVISION, with /FILE.safetensors if it has
                 several) of a LoRA that is added to the weights of the network and the text encoders; needs peft
     lora_scale: factor of the LoRA's weights: 1 as trained, 0 none, negative: subtracted
+    lora_layers: which of its layers act: `all`, or those of the `network` only, as in W2SD's code, which encodes the
+                prompt without it
     prediction_type: what the scheduler's configuration must say: epsilon, v_prediction or flow_prediction; None: any
     gamma1, steps, size, batch_size: recommended
     """
@@ -72,6 +74,7 @@ class Pretrained(Model):
     vae: str | None = None
     lora: str | None = None
     lora_scale: float = 1.0
+    lora_layers: Literal["all", "network"] = "all"
     prediction_type: str | None = None
     gamma1: float = 5.5
     steps: int = 50
@@ -92,6 +95,7 @@ class Pretrained(Model):
         object.__setattr__(self, "pretrained", resolve(self.pretrained))
         check_number("model.lora_scale", self.lora_scale)
         object.__setattr__(self, "lora_scale", float(self.lora_scale))
+        check_choice("model.lora_layers", self.lora_layers, ("all", "network"))
         if self.lora is not None and (not isinstance(self.lora, str) or not self.lora):
             raise ValueError(f"model.lora={self.lora!r} must be a folder, a .safetensors file, a hub id, or null")
         if self.lora is not None and not self.takes_lora:
@@ -109,7 +113,7 @@ class Pretrained(Model):
         return True
 
     def asked(self, legs: Collection[Leg]) -> Model:
-        return self if self.fused_lora else replace(self, lora=None, lora_scale=1.0)
+        return self if self.fused_lora else replace(self, lora=None, lora_scale=1.0, lora_layers="all")
 
     def identity(self) -> Mapping[str, Any]:
         """Digests of file contents, so that files can be moved, or come from a mirror, without a change of identity."""
@@ -120,6 +124,7 @@ class Pretrained(Model):
         }
         if self.fused_lora:
             found["lora"] = {"weights": file_digest(lora.find(self.fused_lora)[1]), "scale": self.lora_scale}
+            found["lora"] |= {"layers": "network"} if self.lora_layers == "network" else {}
         return found | {"version": 1} | ({"tiling": True} if self.savings.tiling else {})
 
     def source(self) -> Mapping[str, Any]:
@@ -187,7 +192,7 @@ class Pretrained(Model):
         with quiet():
             loaded = self._load(PRECISIONS[precision])
             if self.fused_lora:
-                lora.fuse(loaded, self.fused_lora, self.lora_scale)
+                lora.fuse(loaded, self.fused_lora, self.lora_scale, self.lora_layers == "all")
         if self.savings.slicing:
             loaded.vae.enable_slicing()
         if self.savings.tiling:

@@ -61,8 +61,8 @@ def command(name: str) -> str:
     return f"hf download {repo} {file}" + (f" --revision {revision}" if revision else "")
 
 
-def fuse(parts: Any, name: str, scale: float) -> None:
-    """Add it to the network and the text encoders of a loaded diffusers pipeline.
+def fuse(parts: Any, name: str, scale: float, texts: bool = True) -> None:
+    """Add it to the network, and where `texts` is set to the text encoders, of a loaded diffusers pipeline.
 
     Raises ValueError if even one of its tensors fits none of them, about which diffusers would only warn.
     """
@@ -82,7 +82,8 @@ def fuse(parts: Any, name: str, scale: float) -> None:
             f"model.lora={name} does not fit the {type(parts).__name__}: {line}; give one that was made for it, "
             "as diffusers reads it, or null"
         ) from error
-    parts.fuse_lora(components=parts._lora_loadable_modules, lora_scale=scale)
+    chosen = [part for part in parts._lora_loadable_modules if texts or not part.startswith("text_encoder")]
+    parts.fuse_lora(components=chosen, lora_scale=scale)
     parts.unload_lora_weights()
 
 

@@ -1,4 +1,4 @@
-"""Self-attention guidance (Hong et al. 2023, arXiv:2210.00939, Eq. 16 and 25), as diffusers has it.
+"""Self-attention guidance (Hong et al. 2023, arXiv:2210.00939, Eq. 16 and 25), as diffusers has it for eps-networks.
 
 Where the picture attends to most, its predicted x0 is blurred and noised again with the predicted noise; the guidance
 leads away from what the network says of that:
@@ -8,8 +8,8 @@ leads away from what the network says of that:
 At gamma = 1 the conditional prediction takes the unconditional one's part.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,17 +19,24 @@ from zz.diffusion.guidance.attention.blur import blur
 from zz.diffusion.guidance.attention.extra_term import ExtraTerm
 from zz.diffusion.guidance.attention.tap import Attention, Tapped
 from zz.diffusion.prediction import from_eps, one_branch
+from zz.diffusion.validate import READING, Positive, Range
 
 
 @dataclass(frozen=True)
 class SAG(ExtraTerm):
-    """The second pass sees another latent: two passes a prediction. It speaks eps, whatever the network does.
+    """The second pass sees another latent: two passes a prediction.
 
-    scale, zag: as in `ExtraTerm`
+    It speaks eps, as Eq. 16 does, whatever the network does; diffusers subtracts what the network says, such as v.
+
+    scale, zag: as in `ExtraTerm`; the authors' guide_scale is 1 + scale
+    sigma:      the blur's deviation in places of the latent: 1 in diffusers, 3 and 9 for pictures in the authors' code
+    reach:      how many places it reaches either way: 4 in diffusers, 15 in the authors' code
     """
 
     scale: float = 0.75
     zag: bool = False
+    sigma: Annotated[float, Range(1e-3)] = field(default=1.0, metadata=READING)
+    reach: Positive = field(default=4, metadata=READING)
     version: ClassVar[int] = 1
 
     def with_term(self, net, x, node, gamma, cond, uncond):
@@ -41,7 +48,7 @@ class SAG(ExtraTerm):
         else:
             m, c = net(x, node, tapped, cond)
             mixed = m.lerp(c, gamma)
-        x0 = torch.where(received.much(x), blur(m.x0, 1.0, 4), m.x0)
+        x0 = torch.where(received.much(x), blur(m.x0, self.sigma, self.reach), m.x0)
         (degraded,) = net(m._replace(x0=x0).at(node), node, main)
         return from_eps(x, node, mixed.eps + self.scale * (m.eps - degraded.eps))
 
