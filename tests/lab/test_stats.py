@@ -137,6 +137,9 @@ def test_the_wins_of_a_prompt_are_averaged_over_the_seeds_that_both_have():
     assert found.rate == pytest.approx(share([5 / 6, 1 / 2, 1]))
     assert found.p == pytest.approx(score_test([5 / 6, 1 / 2, 1]))
     assert found.difference == pytest.approx(mean([2 / 3, 0, 1]))
+    assert winning({0: (1, 0), 1: (1, 0)}, {0: 0.0, 1: 0.0}).difference.low < 0, "of two prompts nothing is certain"
+    first = winning(ours, dict.fromkeys(range(3), 0.0))
+    assert (first.win, first.tie, first.loss) == (2, 0, 1), "theirs has one seed"
 
 
 @pytest.mark.parametrize("x", [[0, 0.25, 0.25, 0.75, 1, 1], [0.5] * 9 + [0.75], [0.2, 0.4, 0.9], [1.0] * 5])

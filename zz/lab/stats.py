@@ -89,11 +89,10 @@ def winning(ours: Scores, theirs: Scores, higher_is_better: bool = True) -> Winn
     Raises ValueError where a score is not finite.
     """
     both = sorted(ours.keys() & theirs.keys())
-    a, b = (finite([side[i] for i in both]) for side in (ours, theirs))
-    if a.ndim == b.ndim == 2:  # (N, seeds)
-        seeds = min(a.shape[1], b.shape[1])
-        a, b = a[:, :seeds], b[:, :seeds]
-    d = (a - b).reshape(len(both), -1) if both else np.zeros((0, 1))
+    a, b = (finite([side[i] for i in both] or np.zeros((0, 1))) for side in (ours, theirs))
+    a, b = (x if x.ndim == 2 else x[:, None] for x in (a, b))  # (N, seeds)
+    a, b = a[:, : b.shape[1]], b[:, : a.shape[1]]
+    d = a - b
     sign = (d > TIE).astype(int) - (d < -TIE)
     each, by_prompt = (1 + sign.mean(1)) / 2, d.mean(1)
     rate, difference = share(each), mean(by_prompt)
