@@ -101,6 +101,13 @@ def test_a_table_of_any_kind_is_the_same_prompts_and_meta(tmp_path, name):
     assert [(p.text, dict(p.meta), p.seed) for p in found] == [(p.text, dict(p.meta), p.seed) for p in WANTED]
 
 
+def test_the_usual_columns_are_found_in_their_order(tmp_path):
+    for head, column in (("Prompts,Category", 0), ("text,Prompt", 1), ("id,Caption", 1), ("caption,TEXT", 1)):
+        path = written(tmp_path, "d.csv", f'{head}\n"a, 0","a, 1"\n')
+        assert texts(Table(path)) == [f"a, {column}"]
+    assert texts(Table(written(tmp_path, "d.csv", "text,prompt\na,b\n"), column="text")) == ["a"]
+
+
 def test_parquet_is_a_table_too(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
@@ -145,8 +152,11 @@ def test_a_table_may_give_seeds_of_its_own(tmp_path):
 
 
 BAD_TABLES = {
-    ("p.csv", "Prompts,Category\na,b\n"): "has no column 'prompt'; it has Prompts, Category; choose one, as "
-    "dataset.column=Prompts",
+    (
+        "p.csv",
+        "Query,Category\na,b\n",
+    ): "has no column prompt or prompts or text or caption; it has Query, Category; choose "
+    "one, as dataset.column=Query",
     (
         "p.csv",
         "prompt,category\na star, red,Colors\n",
@@ -171,7 +181,7 @@ BAD_TABLES = {
     ("p.jsonl", '{"prompt": "\\ud83d"}'): "is not UTF-8",
     ("p.jsonl", '{"prompt": "a", "prompt": "b"}\n{"prompt": "c"}'): "one comes twice",
     ("p.json", '[{"prompt": "a"},\n'): "is not JSON: ",
-    ("p.json", '{"prompts": ["a"]}'): "has no column 'prompt'; it has prompts",
+    ("p.json", '{"prompts": ["a"]}'): "entry 1 has prompts=.'a'., which is no text",
     ("p.txt", "a star\n"): "read it with dataset=text dataset.path=",
 }
 
@@ -207,7 +217,9 @@ def test_what_yaml_read_as_something_else_is_no_prompt(value):
         Inline(("a", value))
 
 
-@pytest.mark.parametrize(("text", "message"), [("\udcff", "not UTF-8"), ("a\0b", "NUL"), (None, "must be text")])
+@pytest.mark.parametrize(
+    ("text", "message"), [("\udcff", "not UTF-8"), ("a\0b", "NUL"), (None, "is None, which is no text")]
+)
 def test_no_set_holds_a_prompt_that_cannot_be_written(text, message):
     class Own(PromptSet):
         def load(self):

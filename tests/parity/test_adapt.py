@@ -147,3 +147,21 @@ def test_the_pipeline_of_every_model_is_found_without_a_list():
     for name, kind in found.items():
         assert kind.__name__ == name and issubclass(kind, getattr(zz, name))
     assert {"AnimateDiffPipeline", "FluxPipeline", "HunyuanDiTPipeline", "StableDiffusion3Pipeline"} < set(found)
+
+
+@pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3", "flux"])
+def test_a_prompt_is_cut_where_the_shortest_encoder_ends(kind):
+    """16 tokens with those of start and end; what stands beyond changes no token of CLIP's."""
+    with adapted(getattr(tiny, kind)()) as pipeline:
+        whole, cut = "a " * 14, "a " * 15
+        assert pipeline.cut([whole, cut, cut + "b", ""]) == {cut: 16, f"{cut}b": 16} and pipeline.cut([]) == {}
+        if kind == "sd":
+            one, other = pipeline.encode([whole + "b", whole + "c"], [None] * 2)[0]
+            assert torch.equal(one, other)
+
+
+def test_each_encoder_has_its_own_end():
+    """T5 reads more than CLIP; of a text that both cut it is the shorter that counts."""
+    with adapted(tiny.hunyuan()) as pipeline:
+        assert dict(pipeline.reads) == {"tokenizer": 77, "tokenizer_2": 256}
+        assert pipeline.cut(["a " * 75, "a " * 76, "a " * 300]) == {"a " * 76: 77, "a " * 300: 77}

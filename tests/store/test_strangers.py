@@ -15,6 +15,7 @@ from zz.lab.cell import Cell, row_id
 from zz.lab.store.atomic import creating, sweep
 from zz.lab.store.manifest import Manifest, Row, find, names, put
 from zz.lab.store.store import Store
+from zz.models.hub.files import digest
 
 CELL = Cell({"format": 2, "sampler": {"is": "Standard", "gamma1": 2}, "steps": 4})
 RED = Image.new("RGB", (8, 8), "red")
@@ -129,3 +130,17 @@ def test_many_writers_without_hard_links_write_once(store, monkeypatch):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(32)))
     assert len(renamed) == 1 and path.read_text() in map(str, range(32))
+
+
+def test_what_others_put_into_a_models_folder_moves_no_identity(tmp_path):
+    part = tmp_path / "unet"
+    part.mkdir()
+    for name in ("config.json", "model.safetensors", "vocab.txt"):
+        (part / name).write_text("{}")
+    before = digest(tmp_path, ["unet"])
+    for name in (*STRANGERS[:-1], "._config.json", "._model.safetensors", "config (1).json", "model (1).safetensors"):
+        (part / name).write_text("other")
+    (part / "New.json").mkdir()
+    assert digest(tmp_path, ["unet"]) == before
+    (part / "added.json").write_text("{}")
+    assert digest(tmp_path, ["unet"]) != before

@@ -70,7 +70,7 @@ def _row(words: Sequence[str]) -> frozenset[str]:
 
 
 def split(line: str) -> list[str]:
-    """An override line's words; quotes and brackets keep blanks together; quotes stay for Hydra but around lists."""
+    """An override line's words; quotes and brackets keep blanks together; quotes stay for Hydra, but around lists."""
     words = re.findall(r"(?:[^\s'\"\[]|'[^']*'|\"[^\"]*\"|\[[^\]]*\])+", line)
     return [re.sub(r"=(['\"])(\[.*\])\1$", r"=\2", word) for word in words]
 

@@ -142,7 +142,9 @@ class PromptSet(ABC):
         if not found:
             raise ValueError(f"dataset={self.name} holds no prompts")
         for i, prompt in enumerate(found):
-            check_text(f"dataset={self.name}, prompt {i}", prompt.text, optional=False)
+            if not isinstance(prompt.text, str):
+                raise ValueError(f"dataset={self.name}, prompt {i} is {prompt.text!r}, which is no text")
+            check_text(f"dataset={self.name}, prompt {i}", prompt.text)
             check_count(f"dataset={self.name}, seed of prompt {i}", prompt.seed)
         return found
 

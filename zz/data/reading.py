@@ -18,6 +18,7 @@ from zz.diffusion.validate import typed
 
 TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet")
 DELIMITERS = (",", ";", "\t", "|")
+USUAL = ("prompt", "prompts", "text", "caption")  # names of the column of prompts
 Row = tuple[str, Mapping[str, Any]]  # where it is in its file, for messages; its cells by column
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # the marks that it begins with; those of UTF-32 begin or end with them
@@ -41,11 +42,11 @@ def bare(text: str) -> str:
     return text[start:end]
 
 
-def rows(path: str, column: str, delimiter: str | None = None) -> list[Row]:
-    """A table's rows; those in which nothing is visible are left out.
+def rows(path: str, column: str | None = None, delimiter: str | None = None) -> tuple[str, list[Row]]:
+    """The column of prompts and all rows of a table; rows in which nothing is visible are left out.
 
     path:      .csv, .tsv, .jsonl or .ndjson (an object a line), .json (a list of objects, or of texts), .parquet
-    column:    that must be there
+    column:    the column of prompts; None: the first there is of `USUAL`, in capitals or not
     delimiter: between cells; None: the one of , ; tab | at which the first line has that column
     """
     kind = Path(path).suffix.lower()
@@ -54,7 +55,7 @@ def rows(path: str, column: str, delimiter: str | None = None) -> list[Row]:
     elif kind == ".parquet":
         found = _parquet(path)
     elif kind in TABLES:
-        found = _json(path, column)
+        found = _json(path, column or USUAL[0])
     else:
         text = f"dataset=text {typed('dataset.path', path)}"
         raise _error(path, f"is no {', '.join(TABLES)}; rename it, or, if it has a prompt a line, read it with {text}")
@@ -62,11 +63,20 @@ def rows(path: str, column: str, delimiter: str | None = None) -> list[Row]:
         (at, row) for at, row in found if any(bare(v) if isinstance(v, str) else v is not None for v in row.values())
     ]
     known = list(dict.fromkeys(name for _, row in found for name in row))
-    if known and column not in known:
-        near = (difflib.get_close_matches(column, known, 1) or known)[0]
+    if not known:
+        return "", []
+    if (chosen := _column(known, column)) is None:
+        near = (difflib.get_close_matches(column or USUAL[0], known, 1) or known)[0]
         said = f"it has {', '.join(known)}; choose one, as {typed('dataset.column', near)}"
-        raise _error(path, f"has no column {column!r}; {said}")
-    return found
+        raise _error(path, f"has no column {column or ' or '.join(USUAL)}; {said}")
+    return chosen, found
+
+
+def _column(names: Sequence[str], asked: str | None) -> str | None:
+    """The column of prompts among a table's columns; None: it is not there."""
+    if asked is not None:
+        return asked if asked in names else None
+    return next((name for usual in USUAL for name in names if name.lower() == usual), None)
 
 
 def _error(path: str, said: str) -> ValueError:
@@ -100,13 +110,13 @@ def _text(path: str) -> str:
     return text.replace("\ufeff", "")
 
 
-def _delimited(path: str, column: str, delimiter: str | None) -> list[Row]:
+def _delimited(path: str, column: str | None, delimiter: str | None) -> list[Row]:
     """A table by delimiter, whose first line names its columns."""
     text = _text(path).lstrip("\r\n")
     if delimiter is None:
         usual = "\t" if Path(path).suffix.lower() == ".tsv" else ","
         heads = {d: _names(next(csv.reader(io.StringIO(text, newline=""), delimiter=d), [])) for d in DELIMITERS}
-        delimiter = max(DELIMITERS, key=lambda d: (column in heads[d], len(heads[d]), d == usual))
+        delimiter = max(DELIMITERS, key=lambda d: (_column(heads[d], column) is not None, len(heads[d]), d == usual))
     found = [(line, cells) for line, cells in _cells(path, text, delimiter) if any(map(bare, cells))]
     if not found:
         return []

@@ -11,13 +11,13 @@ class Table(PromptSet):
     """One prompt a row; its other columns are its meta: `dataset=table dataset.path=prompts.csv`.
 
     path:      .csv, .tsv, .jsonl, .json or .parquet (needs pyarrow)
-    column:    the column, or key, of the prompts
+    column:    the column, or key, of the prompts; None: the first there is of prompt, prompts, text, caption
     delimiter: between cells; None: , ; tab or |, as the first line has it
     seeds:     the column of their own seeds; None: an entry's is its number in the whole set
     """
 
     path: str = ""
-    column: str = "prompt"
+    column: str | None = None
     delimiter: str | None = None
     seeds: str | None = None
     name: str = field(default="table", kw_only=True)
@@ -32,14 +32,15 @@ class Table(PromptSet):
     def load(self) -> list[Prompt]:
         if not self.path:
             raise ValueError("dataset=table needs a file: dataset.path=prompts.csv, with a column called prompt")
-        return [self._prompt(at, dict(row)) for at, row in rows(self.path, self.column, self.delimiter)]
+        column, found = rows(self.path, self.column, self.delimiter)
+        return [self._prompt(column, at, dict(row)) for at, row in found]
 
-    def _prompt(self, at: str, row: dict[str, object]) -> Prompt:
-        text, said = row.pop(self.column, None), f"dataset.path={self.path}: {at}"
-        if text is None or text == "":
-            raise ValueError(f"{said} has no {self.column}; fill it in, or take it out")
-        if not isinstance(text, str):
-            raise ValueError(f'{said} has {self.column}={text!r}, which is no text; quote it: "{text}"')
+    def _prompt(self, column: str, at: str, row: dict[str, object]) -> Prompt:
+        text, said = row.pop(column, None), f"dataset.path={self.path}: {at}"
+        if not isinstance(text, str | None):
+            raise ValueError(f'{said} has {column}={text!r}, which is no text; quote it: "{text}"')
+        if text is None or not bare(text):
+            raise ValueError(f"{said} has no {column}; fill it in, or take it out")
         if self.seeds is None:
             return Prompt(bare(text), row)
         try:

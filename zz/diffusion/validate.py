@@ -96,9 +96,9 @@ def check_choice(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name}={value!r} is not known; known are {', '.join(known)}")
 
 
-def check_text(name: str, value: Any, optional: bool = True) -> None:
-    """A text that can be written as UTF-8, or None if it is optional."""
-    if value is None and optional:
+def check_text(name: str, value: Any) -> None:
+    """A text that can be written as UTF-8, or None."""
+    if value is None:
         return
     _check_is_text(name, value)
     if "\0" in value:

@@ -82,7 +82,8 @@ class FluxPipeline(TransformerPipeline):
 
     @property
     def reads(self) -> Mapping[str, int]:
-        return {**super().reads, "tokenizer_2": self._text_tokens}
+        found = super().reads
+        return {**found, "tokenizer_2": self._text_tokens} if "tokenizer_2" in found else found
 
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Text, Text]:
         texts = [*prompts, *(text or "" for text in negative_prompts)]

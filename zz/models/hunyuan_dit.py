@@ -53,7 +53,8 @@ class HunyuanDiTPipeline(TransformerPipeline):
 
     @property
     def reads(self) -> Mapping[str, int]:
-        return dict(zip(("tokenizer", "tokenizer_2"), TOKENS, strict=True))
+        known = dict(zip(("tokenizer", "tokenizer_2"), TOKENS, strict=True))
+        return {name: tokens for name, tokens in known.items() if getattr(self.parts, name) is not None}
 
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Texts, Texts]:
         negatives, both = [text or "" for text in negative_prompts], []
