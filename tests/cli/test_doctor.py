@@ -13,6 +13,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
+import zz.cli.verbs.doctor
 import zz.doctor
 from tests.parity import tiny
 from zz.models.hub import location as hub
@@ -88,7 +89,7 @@ def room(monkeypatch):
 
     def free(memory=None, disk=None):
         if memory:
-            monkeypatch.setattr(zz.doctor, "room", lambda runner: memory)
+            monkeypatch.setattr(zz.cli.verbs.doctor, "room", lambda runner: memory)
         if disk is not None:
             monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=disk * 1e9))
 

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+import zz.run
 from tests.parity import tiny
-from zz.cli.command import command
 from zz.cli.request import request
+from zz.cli.verbs import run as verb
 
 EXACT = ("model=mixture", "steps=4", "limit=1", "scorers=[]", "size=16")
 TINY = ("model=sd", "model.pretrained=tiny", "dataset=inline", "dataset.texts=a", *EXACT[1:-1], "size=16", "gamma1=2")
@@ -25,9 +26,10 @@ def planned(monkeypatch, capfd, store_path, tmp_path):
     def plan(*words):
         monkeypatch.setattr(sys, "argv", ["zz.run", *words])
         capfd.readouterr()
-        code = command(lambda configs: len(request(configs).jobs) == 0, "config")
+        code = zz.run.main()
         return code, *capfd.readouterr()
 
+    monkeypatch.setattr(verb, "run", lambda configs: len(request(configs).jobs) == 0)
     return plan
 
 

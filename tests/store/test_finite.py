@@ -191,7 +191,7 @@ def test_a_set_metric_that_is_not_finite_is_not_kept(cli, store_path, monkeypatc
     from zz.scorers.diversity import Diversity
     from zz.scorers.interval import Interval
 
-    monkeypatch.setattr(Diversity, "measure", lambda *args: Interval(math.nan, math.nan, math.nan))
+    monkeypatch.setattr(Diversity, "measure", lambda *args: Interval(math.inf, math.inf, math.inf))
     code, out, _ = cli("steps=2", "limit=4", "scorers=[shapes_diversity,shapes_correct]")
     assert code == 1 and "scorer shapes_diversity, " in out and "it gave no finite number for 4 pictures" in out
     for path in (store_path / "sets").glob("*.json"):

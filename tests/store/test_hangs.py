@@ -140,3 +140,44 @@ def test_a_closed_pipe_does_not_end_a_run_and_a_full_output_is_said(tmp_path):
         line = [sys.executable, "-m", "zz.ls", f"store={tmp_path}"]
         listed = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
     assert listed.returncode == 1 and listed.stderr == "error: No space left on device\n"
+
+
+STUCK = """
+import ctypes, sys
+from zz.lab import pool
+from zz.lab.store.store import Store
+
+pool.GRACE = 1.0
+
+def work(items, store, device, alive):
+    yield 1
+    libc, lock = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(lock)
+    libc.pthread_mutex_lock(lock)  # never returns, and no handler in Python runs meanwhile
+
+pool.run(work, [1], Store(sys.argv[1]), ["cpu"], 1, lambda done: print(done, flush=True), print)
+"""
+
+
+@pytest.mark.slow
+def test_a_call_that_hangs_in_this_process_does_not_outlive_a_signal(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", STUCK, tmp_path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "1\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+
+
+@pytest.mark.slow
+def test_a_run_that_waits_for_another_ends_when_it_is_asked_to(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "zz.run", *WORDS[:4], "limit=2", f"store={tmp_path}"], timeout=120)
+    assert done.returncode == 0
+    (picture, *_) = pictures(tmp_path)
+    lease = picture.parents[1] / "leases" / picture.stem
+    picture.unlink()
+    lease.parent.mkdir()
+    lease.write_text('["another-host", 0, 1]')
+    process = command(tmp_path, 1)
+    assert any("another run is making" in line for line in process.stdout)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 143 and "terminated" in said and lease.exists()

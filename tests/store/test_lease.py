@@ -9,12 +9,15 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.make import PROMPTS, files, many, run
+from tests.make import PROMPTS, files, many, run, scored
 from zz.lab.lease import Leases, sweep
 from zz.lab.runner import Runner
+from zz.lab.scoring.names import identity
+from zz.lab.scoring.scoring import unscored
 from zz.lab.slots import slots
 from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
+from zz.scorers.mixture.log_odds import LogOdds
 
 ELSEWHERE = ["another-host", 0, 1]  # a process that nobody here can ask for
 
@@ -115,12 +118,24 @@ def test_another_limit_and_more_prompts_meet_on_the_same_lease(store_path):
     assert slots(again, 4, again.names()[6:])[0].lease(store) == found[0][1], "whatever of it is there already"
 
 
+def falls_silent(lease, said):
+    """A listener that notes what is said, and lets a lease expire when it is waited for."""
+
+    def hear(text):
+        said.append(text)
+        if "another run" in text:
+            os.utime(lease, (0, 0))
+
+    return hear
+
+
 def test_what_a_silent_run_holds_comes_last_and_is_taken_over(store_path):
-    store, one, said = Store(store_path), many(), []
+    store, one, done, said = Store(store_path), many(), [], []
     second = slots(one, 4, one.names())[1]
     held_by(second.lease(store))
-    missing, done = run(store, one, batch_size=4, lease=1, said=said)
-    assert missing == 0 and [slot.names for slot in done][-1] == second.names and len(done) == 6
+    hear = falls_silent(second.lease(store), said)
+    assert Runner(devices="cpu", batch_size=4).run([one], store, done.append, hear) == 0
+    assert [slot.names for slot in done][-1] == second.names and len(done) == 6
     assert sum("another run" in text for text in said) == 1
 
 
@@ -173,3 +188,31 @@ def test_a_run_without_a_rest_leaves_no_lease(store_path):
     store, one = Store(store_path), many()
     run(store, one, batch_size=4)
     assert not store.leases(one.cell).exists()
+
+
+def test_what_another_run_scores_meanwhile_is_not_scored_again(store_path, monkeypatch):
+    monkeypatch.setattr("zz.lab.scoring.scoring.BATCH", 10)
+    store, one, metric, said = Store(store_path), many(), LogOdds(), []
+    run(store, one, batch_size=4)
+    lease = unscored([one], {one.id: (metric,)}, store)[1].lease(store)
+    held_by(lease)
+
+    def say(text):
+        said.append(text)
+        lease.unlink()
+        others.append(scored(store, one, scorers=(metric,)))
+
+    others = []
+    assert scored(store, one, scorers=(metric,), say=say) == (14, (), {})
+    assert others == [(10, (), {})] and len(said) == 1 and "another run is scoring" in said[0]
+    assert len(store.scores(one.cell, identity(metric))) == len(PROMPTS) and not store.leases(one.cell).exists()
+
+
+def test_scores_that_a_silent_run_holds_are_taken_over(store_path, monkeypatch):
+    monkeypatch.setattr("zz.lab.scoring.scoring.BATCH", 10)
+    store, one, metric = Store(store_path), many(), LogOdds()
+    run(store, one, batch_size=4)
+    lease, said = unscored([one], {one.id: (metric,)}, store)[1].lease(store), []
+    held_by(lease)
+    assert scored(store, one, scorers=(metric,), say=falls_silent(lease, said)) == (24, (), {})
+    assert len(said) == 1

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -87,7 +88,7 @@ def test_a_picture_is_looked_at_once_and_later_its_name_is_enough(store, monkeyp
         store.put_image(CELL, NAMES[seed], RED, "a", seed)
     assert not (store.folder(CELL) / "whole.txt").exists()
     looked, whole = [], store_module.is_whole
-    monkeypatch.setattr(store_module, "is_whole", lambda path: looked.append(path.stem) or whole(path))
+    monkeypatch.setattr(store_module, "is_whole", lambda path: looked.append(Path(path).stem) or whole(path))
     for _ in range(2):
         assert store.missing(CELL, NAMES[:4]) == (NAMES[3:4], [])
     assert sorted(looked) == NAMES[:3]

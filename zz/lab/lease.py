@@ -83,10 +83,12 @@ class Leases:
 
 def sweep(folder: Path, seconds: float | None) -> None:
     """Remove what nobody holds any more, and the folder if nothing is left in it."""
+    if not seconds:
+        return
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
-            if not _living(path, seconds or 0.0):
-                _clear(path, seconds or 0.0)
+            if not _living(path, seconds):
+                _clear(path, seconds)
         folder.rmdir()
 
 

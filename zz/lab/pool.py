@@ -12,7 +12,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -24,7 +24,8 @@ from zz.lab.signals import Terminated, ending_signals, noted
 from zz.lab.store.store import Store, StoreError
 
 Alive = Callable[[], None]  # says that the work gets on
-Work = Callable[[Sequence[Any], Store, str, Alive], Iterator[Any]]  # items, store, device -> what was done, messages
+# items, store, device -> what was done, and messages; closed where it is not heard to its end
+Work = Callable[[Sequence[Any], Store, str, Alive], Generator[Any, None, None]]
 OnMessage = Callable[[str], None]
 
 SILENCE = 60.0  # seconds without a sign of life after which that is said
@@ -55,8 +56,11 @@ def run(
     if len(devices) > 1:
         _Pool(work, items, store, devices, threads, on_done, on_message, patience).run()
         return
-    with limited_threads(threads), noted() as asked_to_end, _watched(on_message) as alive:
-        for done in work(items, store, devices[0], alive):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(limited_threads(threads))
+        asked_to_end = stack.enter_context(noted())
+        alive = stack.enter_context(_watched(on_message))
+        for done in stack.enter_context(contextlib.closing(work(items, store, devices[0], alive))):
             alive()
             if isinstance(done, str):
                 on_message(done)
@@ -181,9 +185,9 @@ def _worker(pipe: Connection, work: Work, items: Sequence[Any], store: Store, de
                 pipe.send(None)
 
     try:
-        with noted() as asked_to_end:
-            alive()
-            for done in work(items, store, device, alive):
+        alive()
+        with noted() as asked_to_end, contextlib.closing(work(items, store, device, alive)) as doing:
+            for done in doing:
                 pipe.send(done)
                 if asked_to_end:
                     raise SystemExit(143)

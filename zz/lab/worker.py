@@ -3,7 +3,7 @@
 import gc
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -36,7 +36,7 @@ MAX_EMPTY_SLOTS = 8  # consecutive slots without a picture before the error coun
 
 def work(
     bundles: Sequence[Bundle], store: Store, device: str, alive: Alive, lease: float | None = None
-) -> Iterator[SlotDone | str]:
+) -> Generator[SlotDone | str, None, None]:
     """Make slots, one by one: what was done, and messages for a person. Pictures that are there are left alone.
 
     alive: called while the work gets on

@@ -5,8 +5,11 @@ survives: each slot writes a part of its own.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -17,6 +20,7 @@ from zz.data.base import Picture, Prompt
 from zz.lab import pool
 from zz.lab.cluster import Shard
 from zz.lab.job import Job
+from zz.lab.lease import POLL, Leases, sweep
 from zz.lab.pool import Alive, OnMessage
 from zz.lab.runner import Runner
 from zz.lab.scoring.names import about, identity, score_name, score_names
@@ -35,6 +39,10 @@ class ScoreSlot(NamedTuple):
     metric: ImageScorer | Features
     job: Job
     pictures: tuple[Picture, ...]
+
+    def lease(self, store: Store) -> Path:
+        """Where it stands that someone scores this slot."""
+        return store.leases(self.job.cell) / f"{identity(self.metric)}-{self.pictures[0].name}"
 
 
 class SlotScored(NamedTuple):
@@ -85,6 +93,7 @@ def score(
     A metric that breaks down, or that its workers die of, takes nothing with it: what is scored is kept, and the other
     metrics go on.
     """
+    leases = Leases(runner.lease)
     made, unreadable, crashed = 0, dict[str, None](), dict[str, str]()
 
     def on_done(one: SlotScored) -> None:
@@ -96,10 +105,20 @@ def score(
         tell(one)
 
     def make(todo: Sequence[ScoreSlot]) -> None:
-        pool.run(score_slots, todo, store, runner.device_list(), runner.threads, on_done, say, runner.patience)
+        work = partial(score_slots, lease=runner.lease)
+        pool.run(work, todo, store, runner.device_list(), runner.threads, on_done, say, runner.patience)
 
     def left(some: Sequence[ScoreSlot]) -> list[ScoreSlot]:
         return _lacking([slot for slot in some if slot.metric.name not in crashed], store, unreadable)
+
+    def held(todo: Sequence[ScoreSlot]) -> bool:
+        return any(leases.held(slot.lease(store)) for slot in todo)
+
+    def wait(todo: Sequence[ScoreSlot]) -> None:
+        if held(todo):
+            say("another run is scoring what is left; waiting for it")
+        while held(todo):
+            time.sleep(POLL)
 
     shard = Shard.here()
     mine = [slot for n, slot in enumerate(slots) if shard.owns(n)]
@@ -107,16 +126,21 @@ def score(
     rest = left(mine if shard.rank else slots)  # a worker may have died, another shard may be late
     for metric in dict.fromkeys(slot.metric for slot in rest):  # each by itself, for it may be what they died of
         todo, before = [slot for slot in rest if slot.metric == metric], -1
-        while todo and len(todo) != before:
-            make(todo)
+        while todo and (len(todo) != before or held(todo)):
+            wait(todo)
             todo, before = left(todo), len(todo)
+            make(todo)
+            todo = left(todo)
         if todo:
             crashed[metric.name] = "its worker died; what it scored before is kept"
     return Scored(made, tuple(unreadable), crashed)
 
 
-def score_slots(slots: Sequence[ScoreSlot], store: Store, device: str, alive: Alive) -> Iterator[SlotScored | str]:
-    """One worker's slots, each metric opened once."""
+def score_slots(
+    slots: Sequence[ScoreSlot], store: Store, device: str, alive: Alive, lease: float | None = None
+) -> Generator[SlotScored | str, None, None]:
+    """One worker's slots, each metric opened once. What another run is scoring is left out (zz/lab/lease.py)."""
+    leases, met = Leases(lease), False
     by_metric: dict[ImageScorer | Features, list[ScoreSlot]] = {}
     for slot in slots:
         by_metric.setdefault(slot.metric, []).append(slot)
@@ -124,13 +148,24 @@ def score_slots(slots: Sequence[ScoreSlot], store: Store, device: str, alive: Al
         try:
             with metric.open(device) as compute:
                 for slot in mine:
-                    yield _scored(slot, compute, store)
+                    if not leases.take([slot.lease(store)]):
+                        met = True
+                        continue
+                    if not met or _lacking(slot, store, {}):  # looked up again where another is at work, too
+                        done = _scored(slot, compute, store)
+                        leases.release()
+                        yield done
+                    else:
+                        leases.release()
         except StoreError:
             raise
         except Exception as error:
             yield SlotScored(metric.name, "", 0, (), f"{type(error).__name__}: {error}".split("\n")[0])
+        finally:
+            leases.release()
     for job in dict.fromkeys(slot.job for slot in slots):
         store.fold(job.cell)
+        sweep(store.leases(job.cell), lease)
 
 
 def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:

@@ -31,9 +31,9 @@ def reference(metric: SetMetric, store: Store, device: str = "cpu") -> Mapping[s
 
 
 def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> Interval | None:
-    """The metric of a row's pictures that have features, kept by what it read; None if too few have.
+    """The metric of a row's pictures that have features, kept by what it read; None if too few have, or it is nan.
 
-    Raises what the metric raises, and ValueError where what it gives is not finite; that is not kept.
+    Raises what the metric raises, and ValueError where what it gives is infinite; that is not kept.
     """
     features = store.features(job.cell, identity(metric.features))
     there = [
@@ -46,7 +46,9 @@ def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> I
         return known
     rows, prompts = np.stack([row for _, row in there]), [picture.prompt for picture in pictures]
     found = metric.measure(rows, prompts, reference(metric, store, device))
-    if not math.isfinite(found.value):
+    if math.isnan(found.value):
+        return None
+    if math.isinf(found.value):
         raise ValueError(f"it gave no finite number for {len(pictures)} pictures")
     record = [x if math.isfinite(x) else None for x in found]  # JSON has no infinity: an end that is null has no bound
     store.keep(set_name(identity(metric), job.cell.key, pictures), record)
