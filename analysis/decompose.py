@@ -3,6 +3,7 @@
 On the prompts that all three have, gain = guidance + rest to the last bit, for each is a mean paired difference.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def parts(zigzag: np.ndarray, matched: np.ndarray, standard: np.ndarray) -> Part
     gain = mean(gains)
     proportion = None
     if guided.any() and (gain.low > 0 or gain.high < 0):
-        proportion = jackknife(lambda kept: float(guided[kept].mean() / gains[kept].mean()), len(gains))
+        proportion = jackknife(lambda kept: _ratio(guided[kept].mean(), gains[kept].mean()), len(gains))
     return Parts(gain, mean(guided), mean(rests), student(rests), proportion)
 
 
@@ -80,6 +81,10 @@ def decompositions(cells: Sequence[MethodCell], results: Results, fewest: int) -
             arrays = {name: [np.array([one[i] for i in both]) for one in three] for name, three in by_score.items()}
             found.append(Decomposition(trio[0], len(both), {name: parts(*three) for name, three in arrays.items()}))
     return found
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else math.nan
 
 
 def _fields(cell: MethodCell) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """The page of the comparison: methods at one guidance and T, against standard sampling and the controls."""
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,23 @@ def page(results: Results, out: Path) -> str:
     measurer = Measurer(results)
     text, records = ["# Zigzag and its controls on the shapes model\n"], []
     shown: list[tuple[str, list[tuple[MethodCell, Measures]]]] = []
-    for setting in settings(results):
-        entries = range(setting.cells[0].row.wanted)
-        measured = [(cell, measurer.measure(cell, entries)) for cell in setting.cells]
+    parted = settings(results)
+    beside = {cell.row.id for setting in parted for cell in setting.cells}
+    alone = [cell for cell in cells(results) if cell.row.id not in beside]
+    lacking = [f"- {c.name}, T = {c.steps}, gamma1 = {c.gamma1:g}: no standard sampling like it" for c in alone]
+    for setting in parted:
+        entries, measured = range(setting.cells[0].row.wanted), []
+        for cell in setting.cells:
+            if (n := len(measurer.scored(cell))) == len(entries):
+                measured.append((cell, measurer.measure(cell, entries)))
+            else:
+                lacking.append(f"- {setting.name}, {cell.name}: {n} of {len(entries)} made and scored")
         text += [f"\n## {setting.name}\n", *_scores(measured), "", *_against(results, measured, measurer)]
         records += [_record(setting.name, cell, measures) for cell, measures in measured]
         if len(measured) > 2:
             shown.append((setting.name, measured))
+    if lacking:
+        text += ["\n## Left out above\n", *lacking]
     out.parent.mkdir(parents=True, exist_ok=True)
     pandas.DataFrame(records).to_csv(out.with_suffix(".csv"), index=False)
     draw(shown, out.with_suffix(".png"))
@@ -63,7 +74,7 @@ def _scores(measured: Sequence[tuple[MethodCell, Measures]]) -> Iterator[str]:
     yield head(HEAD)
     for cell, x in measured:
         soft = [plus_minus(x.soft[name], digits) for name, digits in zip(SOFT, (3, 1, 3), strict=True)]
-        tags = [f"{100 * x.by_tag[tag].value:.0f}" for tag in TAGS]
+        tags = ["-" if isnan(x.by_tag[tag].value) else f"{100 * x.by_tag[tag].value:.0f}" for tag in TAGS]
         cost = [str(cell.row.predictions), str(cell.row.evals)]
         of_sets = [plus_minus(x.fd, 2), plus_minus(x.diversity, 2)]
         yield line([cell.name, *cost, percent(x.correct), *tags, percent(x.strict), *soft, *of_sets])

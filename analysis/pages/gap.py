@@ -17,8 +17,16 @@ with 95 % intervals over prompts. `guidance_matched` is standard sampling at the
 
 
 def page(results: Results, out: Path) -> str:
-    """Write OUT.png, the first score's curves; return the text with a table for each score."""
+    """Write OUT.png, the first score's curves; return the text with a table for each score.
+
+    Raises ValueError where there is no zigzag, or one without its standard sampling.
+    """
     everything = cells(results)
+    roles = [dict(results.manifest.controls_of(c.row)) for c in everything if c.kind == "Zigzag"]
+    if not roles or not all("standard" in found for found in roles):
+        raise ValueError(
+            f"{results.store.root} holds no zigzag, or one without standard sampling; run the experiment first"
+        )
     score = next(iter(results.metrics))
     panels, text = [], [TEXT]
     for steps in sorted({c.steps for c in everything if c.kind == "Zigzag"}):
@@ -51,6 +59,13 @@ def page(results: Results, out: Path) -> str:
                 lines.append(line)
             against = ("standard", "wins %", "guidance-matched", "wins %", "equal predictions", "wins %")
             text.append(table(["gamma2", *against], lines))
+    rows = results.manifest.rows
+    short = [
+        (row, name, n) for row in rows for name in results.metrics if (n := results.scored(row, name)) < row.wanted
+    ]
+    if short:
+        text.append("\n## Of fewer prompts than were asked for\n")
+        text += [f"- {name} of {row.title}: {n} of {row.wanted}" for row, name, n in short]
     draw(panels, "gamma2", f"{score}: difference to standard", out.with_suffix(".png"))
     return "\n".join(text) + "\n"
 
@@ -58,7 +73,7 @@ def page(results: Results, out: Path) -> str:
 def _control(results: Results, cell: MethodCell, role: str, everything: list[MethodCell]) -> MethodCell:
     """A row's control in a role; where it has none (no gap), standard sampling."""
     found = dict(results.manifest.controls_of(cell.row))
-    row = found.get(role, found["standard"])
+    row = found.get(role) or found["standard"]
     return next(c for c in everything if c.row.id == row.id)
 
 

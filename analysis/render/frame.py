@@ -13,6 +13,8 @@ from zz.lab.store.manifest import Row
 def frame(results: Results, scores: Sequence[str] = (), by: str | None = None) -> pandas.DataFrame:
     """One line a row: its name, role, cost, number of pictures, and an `Interval` a metric.
 
+    A metric of fewer prompts than a row was asked for has a column of how many, too.
+
     scores: these metrics, in this order; empty: all
     by:     a field of the prompts' meta: an `Interval` for each of its values and metric of single pictures, too
 
@@ -22,12 +24,15 @@ def frame(results: Results, scores: Sequence[str] = (), by: str | None = None) -
     names = list(scores) or list(known)
     if missing := [name for name in names if name not in known]:
         raise ValueError(f"scores={missing[0]} is of no row; there are {', '.join(known) or 'none'}")
+    fewer = {name for name in names for row in results.manifest.rows if results.scored(row, name) < row.wanted}
     lines = []
     for row in results.manifest.rows:
         line: dict[str, object] = {"cell": row.title, "role": row.role, "key": row.cell, "dataset": row.dataset}
         line |= {"predictions": row.predictions, "evaluations": row.evals, "n": results.there(row)}
         for name in names:
             line[name] = results.mean(row, name)
+            if name in fewer:
+                line[f"{name} prompts"] = results.scored(row, name)
             if by and known[name]["kind"] == "image":
                 line |= {f"{name} {value}": _of(results, row, name, by, value) for value in values(results, by)}
         lines.append(line)

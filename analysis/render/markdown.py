@@ -1,5 +1,6 @@
 """Numbers and tables as Markdown."""
 
+import math
 from collections.abc import Sequence
 
 from zz.lab.stats import Interval
@@ -7,22 +8,32 @@ from zz.lab.stats import Interval
 
 def percent(x: Interval, digits: int = 0) -> str:
     """A proportion and its interval, of a hundred."""
-    return f"{100 * x.value:.{digits}f} [{100 * x.low:.{digits}f}, {100 * x.high:.{digits}f}]"
+    return _shown(Interval(*(100 * part for part in x)), f".{digits}f")
 
 
 def points(x: Interval) -> str:
     """A difference of proportions and its interval, in percentage points."""
-    return f"{100 * x.value:+.1f} [{100 * x.low:+.1f}, {100 * x.high:+.1f}]"
+    return _shown(Interval(*(100 * part for part in x)), "+.1f")
 
 
 def signed(x: Interval, digits: int) -> str:
     """A difference and its interval."""
-    return f"{x.value:+.{digits}f} [{x.low:+.{digits}f}, {x.high:+.{digits}f}]"
+    return _shown(x, f"+.{digits}f")
 
 
 def plus_minus(x: Interval, digits: int) -> str:
     """An estimate and half of its interval."""
+    if not math.isfinite(x.high - x.value):
+        return _shown(x, f".{digits}f")
     return f"{x.value:.{digits}f} ± {x.high - x.value:.{digits}f}"
+
+
+def _shown(x: Interval, form: str) -> str:
+    """Without an interval where it has no bounds; - where there is no value."""
+    if math.isnan(x.value):
+        return "-"
+    bounds = f" [{x.low:{form}}, {x.high:{form}}]" if math.isfinite(x.high - x.low) else ""
+    return f"{x.value:{form}}{bounds}"
 
 
 def line(cells: Sequence[str]) -> str:

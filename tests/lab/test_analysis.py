@@ -15,8 +15,11 @@ from tests.make import job, kept
 from zz.analysis import measures, pairs
 from zz.analysis.cells import cells
 from zz.analysis.decompose import decompositions, parts, trios
-from zz.analysis.pages import methods
+from zz.analysis.pages import comparison, gap, methods
 from zz.analysis.plots.pareto import front
+from zz.analysis.render.frame import csv as as_csv
+from zz.analysis.render.frame import frame
+from zz.analysis.render.markdown import percent, plus_minus, points, signed
 from zz.data.base import PromptList
 from zz.data.shapes_prompts import Shapes
 from zz.diffusion.guidance.interval import GuidanceInterval
@@ -30,12 +33,13 @@ from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
 from zz.diffusion.solvers.euler_ancestral import EulerAncestral, EulerAncestralStored
 from zz.lab.results import Results
 from zz.lab.scoring.names import identity, score_name
-from zz.lab.stats import mean
+from zz.lab.stats import Interval, mean
 from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
 from zz.scorers.base import Features
 from zz.scorers.clip import ClipSimilarity
 from zz.scorers.diversity import Diversity
+from zz.scorers.frechet import Moments, frechet, moments
 from zz.scorers.shapes.scorers import Cleanliness, ShapesAlignment, ShapesCorrect
 from zz.scorers.shapes.truth import ShapesFrechet
 
@@ -318,3 +322,83 @@ def test_the_front_is_what_nothing_cheaper_beats():
     points = [point(*one) for one in ((20, 0.5), (8, 0.4), (8, 0.3), (10, 0.4), (40, 0.45), (30, 0.6))]
     assert [(cell.row.evals, m.correct.value) for cell, m in front(points)] == [(8, 0.4), (20, 0.5), (30, 0.6)]
     assert front([]) == []
+
+
+def test_the_page_of_the_comparison_says_what_it_leaves_out(tmp_path, monkeypatch):
+    """A row that is half made, and one without standard sampling beside it."""
+    monkeypatch.setattr(measures, "ClipFeatures", Colours)
+    monkeypatch.setattr(measures, "ShapesFrechet", partial(ShapesFrechet, truth=12))
+    store, whole = Store(tmp_path / "store"), make(sampler=Standard(4.0))
+    half, alone = make(sampler=Zigzag(4.0, 0.0)), make(sampler=Zigzag(3.0, 0.0))
+    put(store, whole, [1, 0] * 4)
+    put(store, half, [1, 1, 1])
+    put(store, alone, [1] * N)
+    text = comparison.page(Results(store, kept(store, whole, half, alone, scorers=METRICS)), tmp_path / "page")
+    assert "| standard | 4 | 8 | 50 [" in text and "| zigzag |" not in text
+    assert "- shapes, 8 prompts, T = 4, gamma1 = 4, zigzag: 3 of 8 made and scored" in text
+    assert "- zigzag, T = 4, gamma1 = 3: no standard sampling like it" in text
+
+
+def test_seeds_of_a_prompt_are_one_unit_on_a_page(tmp_path, monkeypatch):
+    """Two pictures of each of eight prompts: the second like the first, so that nothing is surer."""
+    monkeypatch.setattr(measures, "ClipFeatures", Colours)
+    monkeypatch.setattr(measures, "ShapesFrechet", partial(ShapesFrechet, truth=12))
+    right, found = {"ours": [1, 1, 1, 0, 1, 1, 0, 0], "theirs": [0, 1, 0, 0, 1, 0, 1, 0]}, []
+    for repeats in (1, 2):
+        store, listed = Store(tmp_path / str(repeats)), replace(LIST, repeats=repeats)
+        jobs = {"ours": job(listed, steps=4, model=Everything(), sampler=Zigzag(4.0, 0.0))}
+        jobs["theirs"] = job(listed, steps=4, model=Everything(), sampler=Standard(4.0))
+        for name, one in jobs.items():
+            put(store, one, right[name] * repeats)
+        results = Results(store, kept(store, *jobs.values(), scorers=METRICS))
+        cell = {one.kind: one for one in cells(results)}
+        measurer = measures.Measurer(results)
+        compared = measurer.compare(cell["Zigzag"], cell["Standard"], range(N))["shapes_correct"]
+        x = measurer.measure(cell["Zigzag"], range(N))
+        found.append((compared.n, *compared.rate, compared.p, *x.correct, *x.strict))
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_the_frechet_distance_leaves_out_all_pictures_of_a_prompt_at_once():
+    metric, rows = ShapesFrechet(Colours(), truth=12), np.random.default_rng(0).normal(size=(2 * N, 3))
+    with Colours().open() as extract:
+        truth = metric.reference(extract)
+    found = metric.measure(rows, [picture.prompt for picture in replace(LIST, repeats=2).pictures()], truth)
+    left_out = [np.delete(rows, [i, i + N], 0) for i in range(N)]
+    d = np.array([frechet(moments(some), Moments(truth["mean"], truth["covariance"])) for some in left_out])
+    half = 2.364624 * np.sqrt((N - 1) / N * ((d - d.mean()) ** 2).sum())
+    assert (found.value - found.low, found.high - found.value) == pytest.approx((half, half), rel=1e-5)
+    assert metric.measure(rows[:3], [LIST.entries[0]] * 3, truth)[1:] == (-np.inf, np.inf), "one prompt has no spread"
+    assert metric.measure(rows[:3], [*LIST.entries[:1] * 2, LIST.entries[1]], truth)[1:] == (-np.inf, np.inf)
+
+
+def test_markdown_has_no_nan_and_no_infinity():
+    of_one, none = mean([0.5]), mean([])
+    assert (percent(of_one), points(of_one), signed(of_one, 2), plus_minus(of_one, 2)) == (
+        "50",
+        "+50.0",
+        "+0.50",
+        "0.50",
+    )
+    assert {show(none) for show in (percent, points)} == {"-"} == {signed(none, 1), plus_minus(none, 1)}
+    assert percent(Interval(0.5, 0.25, 0.75)) == "50 [25, 75]" and plus_minus(Interval(1, 0, 2), 1) == "1.0 ± 1.0"
+
+
+def test_the_page_of_the_gap_and_a_frame_say_what_is_of_fewer_prompts(tmp_path):
+    store, asked = Store(tmp_path / "store"), make(sampler=Zigzag(4.0, 0.0))
+    plain = asked.controls()["standard"]
+    put(store, asked, [1] * N)
+    put(store, plain, [0] * (N - 1))
+    control_of = {plain.id: (asked.id, "standard")}
+    results = Results(store, kept(store, asked, plain, scorers=SCORERS[:1], control_of=control_of))
+    text = gap.page(results, tmp_path / "gap")
+    assert (
+        f"## Of fewer prompts than were asked for\n\n- shapes_correct of {results.manifest.rows[1].title}: 7 of 8"
+        in text
+    )
+    lines = list(csv.DictReader(as_csv(frame(results)).splitlines()))
+    assert [line["shapes_correct prompts"] for line in lines] == ["8", "7"]
+    alone = Results(store, kept(store, asked, scorers=SCORERS[:1]))
+    assert "shapes_correct prompts" not in frame(alone)
+    with pytest.raises(ValueError, match="or one without standard sampling; run the experiment first"):
+        gap.page(alone, tmp_path / "gap")

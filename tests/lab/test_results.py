@@ -1,13 +1,17 @@
 """Titles, rows and tables: what a person reads."""
 
 import io
+import json
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image, ImageColor
 from rich.console import Console
 
 from tests.make import job, kept, scored
+from zz.cli.terminal.console import rate
 from zz.cli.terminal.plan import show_jobs
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons, show_verdicts
 from zz.data.base import Prompt, PromptList
@@ -15,16 +19,23 @@ from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.solvers.euler_ancestral import EulerAncestral
 from zz.lab.cell import titles
+from zz.lab.loggers.jsonl import EventLog
 from zz.lab.plan import plan
 from zz.lab.results import Results
-from zz.lab.scoring.names import identity, score_name
+from zz.lab.scoring import names
+from zz.lab.scoring.names import identity, score_name, set_name
+from zz.lab.scoring.sets import measure
 from zz.lab.sheet import RIGHT, WRONG, contact_sheet
-from zz.lab.stats import mean
+from zz.lab.stats import Interval, mean, proportion, share
 from zz.lab.store.manifest import Manifest, merged
 from zz.lab.store.store import Store
 from zz.models.mixture import Mixture
+from zz.scorers.clip import ClipFeatures
+from zz.scorers.diversity import Diversity
 from zz.scorers.mixture.atypicality import Atypicality
 from zz.scorers.mixture.log_odds import LogOdds
+from zz.scorers.shapes.scorers import ShapesCorrect
+from zz.scorers.shapes.truth import ShapesFrechet
 
 SCORERS = (LogOdds(), Atypicality())
 
@@ -197,3 +208,132 @@ def test_merging_keeps_every_scorer(store_path):
     asked = [kept(store, one, scorers=scorers) for scorers in (SCORERS[:1], SCORERS[1:], SCORERS[:1])]
     (row,) = merged([row for manifest in asked for row in manifest.rows])
     assert row.scorers.keys() == {"log_odds", "atypicality"} == Results(store, Manifest("run", (row,))).metrics.keys()
+
+
+def told(show, *args):
+    out = Console(file=io.StringIO(), width=200, highlight=False)
+    show(out, *args)
+    return out.file.getvalue()
+
+
+@pytest.fixture
+def seeds(store_path):
+    """Six prompts with two seeds each of a zigzag and its standard sampling: wins, ties and losses of 0/1 scores."""
+    store, listed = Store(store_path), replace(LIST, repeats=2)
+    ours = job(listed, sampler=Zigzag(2.0, 0.0))
+    theirs = ours.controls()["standard"]
+    scorer = ShapesCorrect(name="shapes_correct")
+    right = {ours.id: "111010 101011", theirs.id: "010011 010011"}  # by repeat
+    for one in (ours, theirs):
+        values = {
+            score_name(scorer, p): float(x) for p, x in zip(one.pictures, right[one.id].replace(" ", ""), strict=True)
+        }
+        store.put_scores(one.cell, identity(scorer), {}, values)
+    found = kept(store, ours, theirs, scorers=(scorer,), control_of={theirs.id: (ours.id, "standard")})
+    return Results(store, found)
+
+
+def test_several_seeds_of_a_prompt_are_one_unit_of_its_rate_and_its_proportion(seeds):
+    ours, theirs = seeds.manifest.rows
+    found = seeds.compare(ours, theirs, "shapes_correct")
+    assert (found.n, found.win, found.tie, found.loss) == (6, 4, 6, 2)
+    assert found.rate == share([1, 0.25, 1, 0.5, 0.5, 0.25])
+    assert seeds.mean(ours, "shapes_correct") == share([1, 0.5, 1, 0, 1, 0.5]) != proportion(8, 12)
+    text = told(show_comparisons, seeds)
+    assert "4/6/2" in text and "wins, ties and losses are pairs of pictures of one seed; rates, intervals and p" in text
+    assert "means and intervals are over prompts, of 2 pictures each" in told(show_cells, seeds)
+    first = Results(seeds.store, seeds.manifest).compare(ours, replace(theirs, repeats=1), "shapes_correct")
+    assert (first.n, first.win, first.tie, first.loss) == (6, 2, 3, 1), "the seed that both have"
+
+
+def test_a_table_says_what_it_shows_less_of(filled):
+    """Scores that are not there, and what cannot be compared in pairs."""
+    results, ours, theirs = filled
+    more = LogOdds(std=0.3)
+    put(results.store, ours, more, [5.0, 6.0, 5.0, 5.0])
+    put(results.store, theirs, more, [1.0, 1.0, 9.0])
+    found = kept(
+        results.store, ours, theirs, scorers=(more, Atypicality()), control_of={theirs.id: (ours.id, "standard")}
+    )
+    results = Results(results.store, found)
+    rows = results.manifest.rows
+    assert f"log_odds is of fewer prompts: 3 of 4 for {rows[1].title}\n" in told(show_cells, results)
+    left_out = (
+        f"log_odds is left out: 3 of 4 prompts have scores on both sides; allow_partial=true shows it: {rows[0].title}"
+    )
+    assert left_out in told(show_comparisons, results)
+    assert f"log_odds is on 3 of 4 prompts: {rows[0].title} against standard" in told(show_comparisons, results, True)
+    assert "log_odds" not in told(show_comparisons, results, False, ["atypicality"])
+    text = told(show_by, results, "tag", ["log_odds"])
+    assert "is of fewer prompts: 3 of 4" in text and "tag is not said of" not in text
+    whole = Results(results.store, replace(found, rows=tuple(replace(row, wanted=6) for row in rows)))
+    assert "tag is not said of 2 of 12 prompts, which are in no column" in told(show_by, whole, "tag", ["log_odds"])
+
+
+def test_a_set_metric_says_what_it_lacks(store_path):
+    """Three pictures of 4 asked for, in features of 8 dimensions, and no prompt that comes twice."""
+    store, features = Store(store_path), ClipFeatures("zz:shapes_clip", name="shapes_clip")
+    one = job(("a red circle", "a blue star", "a red star", "a blue circle"))
+    metrics = (ShapesFrechet(features), Diversity(features, name="shapes_diversity"))
+    vectors = np.random.default_rng(0).normal(size=(3, 8))
+    store.put_features(one.cell, identity(features), dict(zip(one.names(), vectors, strict=False)))
+    store.keep(set_name(identity(metrics[0]), one.cell.key, one.pictures[:3]), [2.0, 1.0, 3.0])
+    results = Results(store, kept(store, one, scorers=metrics))
+    text = told(show_cells, results)
+    (row,) = results.manifest.rows
+    assert f"shapes_fd is of fewer prompts: 3 of 4 for {row.title}" in text
+    assert "shapes_fd: 3 pictures are fewer than its features have dimensions (8)" in text
+    assert "shapes_diversity has no value (-): too few pictures have features, or no prompt has two" in text
+    assert "singular" not in told(show_cells, results, ["shapes_diversity"])
+
+
+def test_scores_that_are_not_finite_are_no_scores(store_path):
+    store, one = Store(store_path), job(PromptList("inline", LIST.entries[:3]))
+    results = Results(store, kept(store, one, scorers=(LogOdds(),)))
+    (row,) = results.manifest.rows
+    values = {score_name(LogOdds(), p): x for p, x in zip(one.pictures, (1.0, math.inf, math.nan), strict=True)}
+    store.scores = lambda cell, scorer: values  # as an old store may hold them
+    assert results.scores(row, "log_odds") == {0: 1.0} and not results.complete(row)
+
+
+class OnePrompt(Diversity):
+    """Has a value, and no bounds."""
+
+    def measure(self, features, prompts, reference):
+        return Interval(float(len(features)), -math.inf, math.inf)
+
+
+def test_of_a_set_metric_only_finite_values_are_kept_and_all_is_json(store_path):
+    store, features = Store(store_path), ClipFeatures("zz:shapes_clip", name="shapes_clip")
+    one = job(("a red circle", "a blue star"))
+    store.put_features(one.cell, identity(features), dict(zip(one.names(), np.eye(2), strict=True)))
+    assert measure(Diversity(features), one, store) is None, "no prompt has two pictures"
+    assert not (store.root / "sets").exists()
+    metric = OnePrompt(features)
+    assert measure(metric, one, store) == (2, -math.inf, math.inf)
+    assert names.kept(store, identity(metric), one.cell.key, one.pictures) == (2, -math.inf, math.inf)
+    (path,) = (store.root / "sets").iterdir()
+    json.loads(path.read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        ((0.57, 0.44, 0.68), "57 % [44, 68]"),
+        ((0.567, 0.502, 0.632), "56.7 % [50.2, 63.2]"),
+        ((0.567, 0.5004, 0.632), "56.70 % [50.04, 63.20]"),
+        ((0.45, 0.40, 0.50), "45 % [40, 50]"),
+        ((math.nan, 0, 1), "nan % [0, 100]"),
+    ],
+)
+def test_what_is_printed_of_a_rate_tells_its_ends_from_one_half(interval, text):
+    assert rate(Interval(*interval)) == text
+
+
+def test_the_event_log_is_json_also_without_values_and_bounds(store_path, tmp_path):
+    store, one = Store(store_path), job(PromptList("inline", LIST.entries[:1]))
+    put(store, one, LogOdds(), [2.0])
+    EventLog(str(tmp_path / "log")).on_results(Results(store, kept(store, one, scorers=SCORERS)))
+    said = json.loads((tmp_path / "log").read_text(), parse_constant=pytest.fail)
+    assert said["means"]["log_odds"] == {"value": 2.0, "low": None, "high": None}
+    assert said["means"]["atypicality"] == {"value": None, "low": None, "high": None}

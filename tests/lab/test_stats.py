@@ -184,6 +184,7 @@ def test_coverage_of_a_few_cells(prompts, wins, ties, seeds):
 
 
 @pytest.mark.ci
+@pytest.mark.timeout(900)
 def test_coverage_in_every_cell():
     found = [covered(*cell, 2000, seed) for seed, cell in enumerate(cells())]
     assert len(found) == 72 and min(x.coverage for x in found) >= 0.93

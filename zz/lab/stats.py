@@ -55,7 +55,7 @@ def share(values: Sequence[float] | np.ndarray) -> Interval:
     Raises ValueError for values outside 0..1, and for what is not finite.
     """
     x = _bounded(values)
-    if np.isin(x, (0.0, 1.0)).all():
+    if ((x == 0) | (x == 1)).all():
         return proportion(float(x.sum()), len(x))
     y, f = _weights(x)
     seen = float(x.mean())

@@ -45,3 +45,10 @@ def number(x: Interval) -> str:
     if math.isinf(half):
         return f"{x.value:.{digits}f}"
     return f"{x.value:.{digits}f} [{x.low:.{digits}f}, {x.high:.{digits}f}]"
+
+
+def rate(x: Interval) -> str:
+    """A winning rate in percent, in whole ones unless more digits are needed to tell an end from 50 %."""
+    value, low, high = (100 * part for part in x)
+    digits = next((n for n in range(3) if 50 not in (round(low, n), round(high, n))), 0)
+    return f"{value:.{digits}f} % [{low:.{digits}f}, {high:.{digits}f}]"

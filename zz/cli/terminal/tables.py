@@ -1,6 +1,6 @@
 """Tables of results. A row never loses its name: where there is no room it is a number, and the names follow below."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zz.cli.terminal.console import arrow, number
+from zz.cli.terminal import remarks
+from zz.cli.terminal.console import arrow, number, rate
 from zz.lab.results import Results, meta_is
 from zz.lab.store.manifest import Row
 from zz.lab.store.store import CellSummary
@@ -69,6 +70,7 @@ def show_cells(out: Console, results: Results, scores: Sequence[str] = ()) -> No
         table.add_column(head, justify="right")
     lines = [[*base[i], *(values[name][i] for name in metrics)] for i in range(len(rows))]
     numbered(out, table, names, lines, "cell")
+    _say(out, remarks.of_cells(results, list(metrics)))
 
 
 def show_by(out: Console, results: Results, by: str, scores: Sequence[str] = ()) -> None:
@@ -90,6 +92,11 @@ def show_by(out: Console, results: Results, by: str, scores: Sequence[str] = ())
             lines.append([number(results.mean(row, name, meta_is(by, value))) for value in values])
         numbered(out, table, [row.title for row in results.manifest.rows], lines, "cell")
     out.print("a value without an interval is of one prompt; - is of none")
+    prompts = [prompt for row in results.manifest.rows for prompt in results.prompts(row).entries[: row.wanted]]
+    if n := sum(by not in prompt.meta for prompt in prompts):
+        out.print(f"{by} is not said of {n} of {len(prompts)} prompts, which are in no column", soft_wrap=True)
+    for name in [name for name in chosen if name not in whole]:
+        _say(out, remarks.of_fewer(results, name))
 
 
 def _chosen(results: Results, scores: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
@@ -97,6 +104,11 @@ def _chosen(results: Results, scores: Sequence[str]) -> Mapping[str, Mapping[str
     if missing := [name for name in scores if name not in known]:
         raise ValueError(f"scores={missing[0]} is of no row; there are {', '.join(known) or 'none'}")
     return {name: known[name] for name in scores or known}
+
+
+def _say(out: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        out.print(escape(line), soft_wrap=True)
 
 
 def _value(results: Results, row: Row, name: str) -> str:
@@ -107,7 +119,7 @@ def show_comparisons(out: Console, results: Results, partial: bool = False, scor
     """One table: every row against its controls in every score, paired by entry."""
     found = [one for one in results.comparisons(partial) if not scores or one.score in scores]
     if not found:
-        return
+        return _say(out, remarks.of_comparisons(results, partial, scores))
     table = Table(title="paired with the controls, by prompt and seed")
     for head in ("score", "win/tie/loss", "winning rate", "mean difference", "p"):
         table.add_column(head, justify="left" if head == "score" else "right")
@@ -115,15 +127,14 @@ def show_comparisons(out: Console, results: Results, partial: bool = False, scor
     names, lines = [], []
     for one in found:
         w = one.winning
-        rate, low, high = (100 * x for x in w.rate)
         number_of = f"{titles.index(one.row.title) + 1} / " if len(titles) > 1 else ""
         names.append(f"{number_of}{one.role} ({one.against.predictions})")
-        rate_shown = f"{rate:.0f} % [{low:.0f}, {high:.0f}]"
-        lines.append([one.score, f"{w.win}/{w.tie}/{w.loss}", rate_shown, number(w.difference), f"{w.p:.2g}"])
+        lines.append([one.score, f"{w.win}/{w.tie}/{w.loss}", rate(w.rate), number(w.difference), f"{w.p:.2g}"])
     numbered(out, table, names, lines, "against (predictions)")
     if len(titles) > 1:
         for n, title in enumerate(titles, 1):
             out.print(f"  {n} / ...: {escape(title)}", soft_wrap=True)
+    _say(out, remarks.of_comparisons(results, partial, scores))
 
 
 def show_store(out: Console, cells: Sequence[CellSummary], titles: Sequence[str], root: str) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from zz.lab.plan import Plan
 from zz.lab.results import Results
 from zz.lab.scoring.scoring import SlotScored
 from zz.lab.slots import SlotDone
+from zz.lab.stats import Interval
 from zz.lab.store.manifest import Manifest
 
 
@@ -46,7 +48,7 @@ class EventLog(Logger):
 
     def on_results(self, results: Results) -> None:
         for row in results.manifest.rows:
-            means = {name: results.mean(row, name)._asdict() for name in row.scorers or {}}
+            means = {name: _finite(results.mean(row, name)) for name in row.scorers or {}}
             self._write("result", row=row.id, title=row.title, role=row.role, means=means)
 
     def on_sheet(self, path: Path) -> None:
@@ -59,3 +61,8 @@ class EventLog(Logger):
         line = json.dumps({"time": time.time(), "event": event, **fields}, default=str) + "\n"
         with contextlib.suppress(OSError), Path(self.path).open("a", encoding="utf-8") as f:
             f.write(line)
+
+
+def _finite(x: Interval) -> dict[str, float | None]:
+    """JSON has no nan and no infinity: null where there is no value, or no bound."""
+    return {name: part if math.isfinite(part) else None for name, part in x._asdict().items()}

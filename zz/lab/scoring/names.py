@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -54,7 +55,10 @@ def meta_name(name: str, reads: tuple[str, ...], meta: Mapping[str, Any]) -> str
 def kept(store: Store, metric: str, cell: str, pictures: Sequence[Picture]) -> Interval | None:
     """What was kept of a metric, by its identity, for these pictures of a cell; None if nothing was."""
     known = store.kept(set_name(metric, cell, pictures))
-    return Interval(*(float(x) for x in known)) if isinstance(known, list) and len(known) == 3 else None
+    if not isinstance(known, list) or len(known) != 3 or known[0] is None:
+        return None
+    value, low, high = known
+    return Interval(float(value), -math.inf if low is None else float(low), math.inf if high is None else float(high))
 
 
 def set_name(metric: str, cell: str, pictures: Sequence[Picture]) -> str:

@@ -1,5 +1,6 @@
 """Set metrics, computed from stored features and kept by the pictures that they read."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -28,7 +29,7 @@ def reference(metric: SetMetric, store: Store, device: str = "cpu") -> Mapping[s
 
 
 def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> Interval | None:
-    """The metric of a row's pictures that have features, kept by what it read; None if too few have."""
+    """The metric of a row's pictures that have features, kept by what it read; None if too few have, or it is nan."""
     features = store.features(job.cell, identity(metric.features))
     there = [
         (picture, features[name]) for picture, name in zip(job.pictures, job.names(), strict=True) if name in features
@@ -40,5 +41,8 @@ def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> I
         return known
     rows, prompts = np.stack([row for _, row in there]), [picture.prompt for picture in pictures]
     found = metric.measure(rows, prompts, reference(metric, store, device))
-    store.keep(set_name(identity(metric), job.cell.key, pictures), list(found))
+    if not math.isfinite(found.value):
+        return None
+    record = [x if math.isfinite(x) else None for x in found]  # JSON has no infinity: an end that is null has no bound
+    store.keep(set_name(identity(metric), job.cell.key, pictures), record)
     return found
