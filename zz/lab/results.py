@@ -69,7 +69,7 @@ class Results:
         if self.there(row) < row.wanted * row.repeats:
             return False
         each = [name for name, about in (row.scorers or {}).items() if about["kind"] == "image"]
-        return all(len(self.scores(row, name)) == row.wanted for name in each)
+        return all(self.scored(row, name) == row.wanted for name in each)
 
     def scores(self, row: Row, name: str, where: Where | None = None) -> dict[int, float]:
         """entry -> score, the mean over its pictures; entries of which a picture lacks it are left out."""
@@ -92,7 +92,7 @@ class Results:
         """How many of the row's prompts a metric's number is of, each with all of its pictures."""
         about = (row.scorers or {}).get(name)
         if about is None or about["kind"] == "image":
-            return len(self.by_picture(row, name))
+            return int(np.isfinite(self.values(row, name)).all(1).sum())
         there, pictures = self.features(row, about["features"]), self.pictures(row)
         return len({p.entry for p in pictures} - {p.entry for p in pictures if p.name not in there})
 
@@ -104,7 +104,7 @@ class Results:
         if key not in self._values:
             known = self.store.scores(_Key(row.cell), about["id"])
             names = score_names(tuple(about["reads"]), self.prompts(row), row.wanted)
-            said = np.fromiter((known.get(name, math.nan) for name in names), np.float64, len(names))
+            said = np.array(list(map(known.get, names)), dtype=np.float64)  # None becomes nan
             self._values[key] = said.reshape(row.repeats, -1).T
         return self._values[key]
 
