@@ -151,7 +151,7 @@ def score_slots(
                     if not leases.take([slot.lease(store)]):
                         met = True
                         continue
-                    if not met or _lacking(slot, store, {}):  # looked up again where another is at work, too
+                    if not met or _lacking([slot], store, ()):  # looked up again where another is at work, too
                         done = _scored(slot, compute, store)
                         leases.release()
                         yield done
