@@ -91,7 +91,7 @@ REMEDIES = [
 ]
 
 
-CASES = [pytest.param(*each, marks=[pytest.mark.slow] if i % 4 else []) for i, each in enumerate(REMEDIES)]
+CASES = [pytest.param(*each, marks=[pytest.mark.slow] if i % 8 else []) for i, each in enumerate(REMEDIES)]
 
 
 @pytest.mark.parametrize(("words", "where", "others"), CASES, ids=lambda it: it[0] if isinstance(it, list) else "")

@@ -116,7 +116,7 @@ def test_a_flag_keeps_its_value():
     assert flag(["-m"], "-cd", "--config-dir") is flag(["--config-dir"], "-cd", "--config-dir") is None
 
 
-@pytest.mark.parametrize("folder", ["run=3", "experiment=3, it's é"])
+@pytest.mark.parametrize("folder", ["run=3", pytest.param("experiment=3, it's é", marks=pytest.mark.slow)])
 def test_folders_may_be_called_anything(cli, tmp_path, folder):
     conf = tmp_path / folder / "sampler"
     conf.mkdir(parents=True)
