@@ -119,7 +119,7 @@ def test_every_room_names_its_own_group():
         EulerAncestral(eta=2)
     with pytest.raises(ValueError, match=r"^lambda=-1 must be a whole number of at least 0$"):
         Zigzag(lambda_=-1)
-    with pytest.raises(ValueError, match=r"^network_time='u' is not known; known are t, s$"):
+    with pytest.raises(ValueError, match=r"^network_time='u' is not known; known are t, s, even$"):
         Zigzag(network_time="u")
 
 

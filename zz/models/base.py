@@ -14,7 +14,7 @@ from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
 from zz.diffusion.network import Guided
 from zz.diffusion.prediction import Prediction
-from zz.diffusion.schedule import Node
+from zz.diffusion.schedule import Node, Nodes
 from zz.diffusion.schedules.base import Schedule
 
 PRECISIONS = {"32": torch.float32, "16": torch.float16, "bf16": torch.bfloat16}
@@ -148,6 +148,10 @@ class Model(ABC):
     @abstractmethod
     def noise_levels(self) -> tuple[Levels, Schedule]:
         """The noise levels that it was trained on, and the schedule that it was published with."""
+
+    def check_nodes(self, nodes: Nodes) -> None:
+        """Raise ValueError on nodes at which its network says nothing."""
+        return
 
     @abstractmethod
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
