@@ -15,6 +15,7 @@ from huggingface_hub import constants
 
 import zz.cli.verbs.doctor
 import zz.doctor
+import zz.plan
 from tests.parity import tiny
 from zz.models.hub import location as hub
 
@@ -100,14 +101,14 @@ def test_the_model_that_comes_with_zz_is_whole(doctor):
     code, states, out, _ = doctor()
     assert code == 0 and "everything needed is here" in out
     assert states == dict.fromkeys(
-        ("python", "devices", "packages", "model", "weights", "memory", "facts", "store"), "ok"
+        ("python", "devices", "packages", "model", "weights", "memory", "facts", "recipe", "store"), "ok"
     )
     assert "licence: Apache-2.0" in out and "prediction_type=epsilon, 32x32" in out
 
 
 def test_the_exact_model_needs_nothing(doctor):
     code, states, out, _ = doctor("model=mixture")
-    assert code == 0 and list(states) == ["python", "devices", "model", "store"]
+    assert code == 0 and list(states) == ["python", "devices", "model", "recipe", "store"]
     assert "mixture needs nothing: it has no weights" in out
 
 
@@ -294,6 +295,67 @@ def test_facts(doctor, folder):
     (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "StableDiffusionXLPipeline"}))
     code, _, out, _ = doctor(*line)
     assert code == 1 and "is a StableDiffusionXLPipeline, not a StableDiffusionPipeline" in out
+
+
+def changed(folder, part, **fields):
+    path = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "words", "said"),
+    [
+        ("scheduler", {"rescale_betas_zero_snr": True}, "schedule=trailing", "begins where there is no signal"),
+        ("scheduler", {"use_karras_sigmas": True}, "", "use_karras_sigmas=True, which is not supported; choose"),
+        ("scheduler", {"_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": True}, "", "a discrete noise"),
+        ("unet", {"time_cond_proj_dim": 8}, "", "reads more than latents, a time and a text"),
+        ("unet", {"addition_embed_type": "text_time"}, "", "addition_embed_type=text_time, which a"),
+        ("unet", {"_class_name": "UNetMotionModel"}, "", "has a unet of class UNetMotionModel, not UNet2DCond"),
+        ("unet", {"cross_attention_dim": 24}, "", "reads text of width 24, but its text encoders give 16"),
+        ("vae", {"_class_name": "AutoencoderTiny"}, "", "has a vae of class AutoencoderTiny, not AutoencoderKL"),
+        ("scheduler", {}, "lambda=99 steps=4", "lambda=99 is too many"),
+        ("scheduler", {}, "guidance=embedded", "which that of model=sd was not made for"),
+        ("scheduler", {}, "schedule=shifted", "needs a rectified-flow model"),
+    ],
+)
+def test_what_a_run_would_refuse_is_said_from_the_files_alone(
+    doctor, folder, monkeypatch, capfd, part, fields, words, said
+):
+    """By the plan too, in one message and before a model is opened."""
+    line = [*SD, f"model.pretrained={folder}", *words.split()]
+    changed(folder, part, **fields)
+    code, states, out, _ = doctor(*line)
+    assert code == 1 and [states.get("facts"), states.get("recipe")] in (["missing", None], ["ok", "missing"])
+    assert said in out
+    monkeypatch.setattr("zz.models.pretrained.description.Pretrained._load", lambda *_: pytest.fail("opened"))
+    more = ["dataset=inline", "dataset.texts=[a star]", "scorers=[]", "runner.devices=cpu", f"store={folder}/store"]
+    monkeypatch.setattr(sys, "argv", ["zz.plan", *line, *more])
+    capfd.readouterr()
+    assert zz.plan.main() == 2
+    out, err = capfd.readouterr()
+    assert said in err and len(err.splitlines()) == 1
+
+
+def test_zero_terminal_snr_is_no_fault_where_the_schedule_begins_below_it(doctor, folder):
+    changed(folder, "scheduler", rescale_betas_zero_snr=True)
+    assert doctor(*SD, f"model.pretrained={folder}", "schedule=leading")[0] == 0
+    changed(folder, "scheduler", prediction_type="v_prediction")
+    assert doctor(*SD, f"model.pretrained={folder}", "schedule=trailing")[0] == 0
+
+
+def test_without_a_network_it_is_said_at_once(monkeypatch):
+    """Nothing is tried five times over, and doctor is named."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nothing listens
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    hub._reachable.cache_clear()
+    try:
+        with pytest.raises(ValueError, match=r"cannot be reached.*`python -m zz\.doctor` with the same words says"):
+            hub.find("model.pretrained", "stabilityai/stable-diffusion-xl-base-1.0", ("model_index.json",))
+    finally:
+        hub._reachable.cache_clear()
 
 
 @pytest.mark.parametrize(

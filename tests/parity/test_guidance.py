@@ -233,7 +233,7 @@ def test_it_is_left_as_it_was_when_a_tap_breaks():
 def test_what_cannot_be_tapped_is_refused():
     pipe, _ = pipes()
     pipe.unet.set_attn_processor(diffusers.models.attention_processor.AttnProcessor())
-    with pytest.raises(ValueError, match="no attention was seen to tap; give the network diffusers' default"):
+    with pytest.raises(ValueError, match="of 1 layers with AttnProcessor; give the network diffusers' default"):
         ours(pipe, zz.SEG(), GAMMA)
     bare = tiny.ready(tiny.sd(unet=tiny.unet(mid_block_type="UNetMidBlock2D")))
     with pytest.raises(ValueError, match=r"guidance\.blocks=mid: the network has no such attention there"):

@@ -239,16 +239,27 @@ def _job(config: Mapping[str, Any]) -> Job:
     check_count("seed", config["seed"])
     if config["limit"] is not None:
         check_count("limit", config["limit"], 1)
-    check_text("negative_prompt", negative := config["negative_prompt"])
     if config.get("dataset") is None:
-        raise Refusal(f"model={config['model']['name']} names no dataset of its own; choose one with dataset=")
+        name = config["model"]["name"]
+        raise Refusal(
+            f"model={name} names no dataset of its own; choose one with dataset=, such as dataset=text "
+            f"dataset.path=FILE; `python -m zz.doctor model={name}` says what else it needs"
+        )
     dataset = build(config["dataset"])
     if config["seed"] + max(prompt.seed or 0 for prompt in dataset.prompts) + REPEAT * dataset.repeats >= 2**63:
         raise Refusal(f"seed={config['seed']} is too large: seed + prompt number must stay below 2^63")
+    recipe = recipe_of(config)
+    scorers = tuple(m for m in _metrics(config).values() if isinstance(m, ImageScorer) and m.reads)
+    return Job.of(recipe, _listed(dataset, config["seed"], scorers, config["limit"]), config["limit"])
+
+
+def recipe_of(config: Mapping[str, Any]) -> Recipe:
+    """The recipe that a config asks for, as it is. Raises ValueError where an object refuses its fields."""
+    check_text("negative_prompt", negative := config["negative_prompt"])
     steps, sampler = config["steps"], build(config["sampler"])
     if config["budget"]["nfe"] is not None:
         steps, sampler = fit(sampler, config["budget"]["nfe"], config["budget"]["rule"])
-    recipe = Recipe(
+    return Recipe(
         sampler=sampler,
         solver=build(config["solver"]),
         steps=steps,
@@ -259,8 +270,6 @@ def _job(config: Mapping[str, Any]) -> Job:
         negative_prompt=negative,
         precision=build(config["runner"]).precision,
     )
-    scorers = tuple(m for m in _metrics(config).values() if isinstance(m, ImageScorer) and m.reads)
-    return Job.of(recipe, _listed(dataset, config["seed"], scorers, config["limit"]), config["limit"])
 
 
 @lru_cache(maxsize=64)

@@ -64,6 +64,8 @@ class Recipe:
         check_pair(recipe.sampler, recipe.guidance, recipe.model)
         check_guidance(recipe.guidance, recipe.model, [recipe.negative_prompt])
         recipe = replace(recipe, schedule=recipe._simplest_schedule())
+        recipe.model.check_nodes(recipe.nodes)
+        recipe.guidance.check_nodes(recipe.nodes)
         texts = [] if recipe.negative_prompt is None else [recipe.negative_prompt]
         recipe.model.check(recipe.size, texts, recipe.precision)
         return recipe

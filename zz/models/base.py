@@ -14,7 +14,7 @@ from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
 from zz.diffusion.network import Guided
 from zz.diffusion.prediction import Prediction
-from zz.diffusion.schedule import Node
+from zz.diffusion.schedule import Node, Nodes
 from zz.diffusion.schedules.base import Schedule
 
 SHOWN = 60  # characters of a prompt in a message
@@ -153,6 +153,10 @@ class Model(ABC):
     @abstractmethod
     def noise_levels(self) -> tuple[Levels, Schedule]:
         """The noise levels that it was trained on, and the schedule that it was published with."""
+
+    def check_nodes(self, nodes: Nodes) -> None:
+        """Raise ValueError on nodes at which its network says nothing."""
+        return
 
     @abstractmethod
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:

@@ -18,7 +18,7 @@ from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
 from zz.diffusion.network import Guided
 from zz.diffusion.prediction import Gamma, Prediction
-from zz.diffusion.schedule import Node
+from zz.diffusion.schedule import Node, Nodes
 from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.validate import check_text
 from zz.models.base import Can, Model, Pipeline
@@ -124,6 +124,10 @@ class PerLeg(Model):
 
     def noise_levels(self) -> tuple[Levels, Schedule]:
         return self.own.noise_levels()
+
+    def check_nodes(self, nodes: Nodes) -> None:
+        for model in self.models():
+            model.check_nodes(nodes)
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         self.own.check(size, prompts, precision)

@@ -20,6 +20,16 @@ class StableDiffusion3Pipeline(TransformerPipeline):
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim", "pooled_projection_dim")
+    spare: ClassVar[tuple[str, ...]] = T5
+
+    @classmethod
+    def check_parts(cls, parts: Any) -> None:
+        super().check_parts(parts)
+        if parts.text_encoder_3 is not None and parts.tokenizer_3 is None:
+            raise ValueError(
+                f"the {type(parts).__name__} has no tokenizer_3, which its text_encoder_3 needs: set pipe.tokenizer_3, "
+                "or pipe.text_encoder_3=None does without both"
+            )
 
     @classmethod
     def check_size(cls, size: tuple[int, int], network: Mapping[str, Any], vae: Mapping[str, Any]) -> None:

@@ -27,6 +27,8 @@ class StableDiffusionXLPipeline(UNetPipeline):
     micro: the sizes given to the network
     """
 
+    addition: ClassVar[str | None] = "text_time"
+
     def __init__(
         self, parts: Any, size: tuple[int, int] | None = None, release: bool = False, micro: Micro | None = None
     ) -> None:

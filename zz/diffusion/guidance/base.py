@@ -4,6 +4,7 @@ One scale everywhere: gamma = 0 is unconditional, gamma = 1 conditional, above 1
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -54,6 +55,10 @@ class Guidance(ABC):
     def check(self, name: str, gamma: float) -> None:
         """Raise ValueError, before anything is loaded, where a scale means nothing to it. name: the field's."""
         check_number(name, gamma)
+
+    def check_nodes(self, nodes: Sequence[Node]) -> None:
+        """Raise ValueError on nodes at which it cannot be asked."""
+        return
 
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:

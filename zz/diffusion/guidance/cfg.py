@@ -25,6 +25,13 @@ class CFG(Guidance):
     rescale_on: Literal["eps", "v", "x0"] = "eps"
     version: ClassVar[int] = 1
 
+    def check_nodes(self, nodes):
+        flow = any(abs(node.alpha**2 + node.sigma**2 - 1) > 1e-6 for node in nodes)
+        if self.rescale and self.rescale_on == "v" and flow:
+            raise ValueError(
+                "guidance.rescale_on=v is of networks that say v; on a rectified flow choose guidance.rescale_on=x0"
+            )
+
     def bind(self, net, cond, uncond):
         def guided(x, node, gamma, leg):
             if one_branch(gamma):
@@ -53,9 +60,6 @@ class CFG(Guidance):
         over = tuple(range(1, x.ndim))  # per image
         spread = output.std(over, keepdim=True)
         factor = torch.where(spread > 0, wanted.std(over, keepdim=True) / spread, 1.0)
-        if self.rescale_on == "v" and abs(node.alpha**2 + node.sigma**2 - 1) > 1e-6:
-            raise ValueError(
-                "guidance.rescale_on=v is of networks that say v; on a rectified flow choose guidance.rescale_on=x0"
-            )
+        self.check_nodes([node])
         plain = node._replace(v_at=None)  # mixed and cond are read where the latent is
         return back(x, plain, output * (self.rescale * factor + 1 - self.rescale))

@@ -35,6 +35,9 @@ class GuidanceInterval(Guidance):
     def check(self, name, gamma):
         self.inner.check(name, gamma)
 
+    def check_nodes(self, nodes):
+        self.inner.check_nodes(nodes)
+
     def bind(self, net, cond, uncond):
         inner = self.inner.bind(net, cond, uncond)
 

@@ -18,6 +18,7 @@ from zz.diffusion.probes.step import Step
 from zz.diffusion.schedule import Node
 from zz.diffusion.validate import check_choice
 from zz.models.attention.reading import UNET, Columns, Maps, Reading, TextAttention, columns, watched
+from zz.models.attention.reading import layers as by_name
 from zz.models.attention.tapping import plain
 from zz.models.base import Can, Pipeline
 
@@ -73,7 +74,7 @@ class AttentionMaps(Pipeline):
             raise ValueError(f"{type(pipeline).__name__} has no {at.network} to watch; open a zz.StableDiffusion")
         for leg in legs or ():
             check_choice("legs", leg, tuple(Leg))
-        named = {name: module for name, module in network.named_modules() if re.fullmatch(at.modules, name)}
+        named = {name: module for name, module in by_name(network).items() if re.fullmatch(at.modules, name)}
         found = {name: m for name, m in named.items() if not isinstance(layers, str) or re.search(layers, name)}
         if not found:
             raise ValueError(f"layers={layers!r} is in no layer's name; they are {', '.join(named)}")

@@ -4,7 +4,7 @@ The differences between families of networks are in a `TextAttention`; the rest 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -101,8 +101,6 @@ class Reading:
 
     def maps(self) -> list[Maps]:
         """One per prompt, on the CPU. Raises ValueError if no layer was read."""
-        if not self.sides:
-            raise ValueError("no attention was seen; give the network diffusers' default attention processors")
         if not self.layers:
             raise ValueError(f"layers={self.side} is the side of no layer's grid; sides are {sorted(self.sides)}")
         means = [(total / self.layers).cpu() for total in self.sums]
@@ -141,11 +139,32 @@ def grid(positions: int, latent: tuple[int, int]) -> tuple[int, int]:
     return h, w
 
 
+def layers(network: Module) -> dict[str, Module]:
+    """Its modules by name, as if none were compiled: torch.compile puts a module around another."""
+    inner = ((name, module) for name, module in network.named_modules() if not hasattr(module, "_orig_mod"))
+    return {name.replace("_orig_mod.", ""): module for name, module in inner}
+
+
+def unseen(modules: Iterable[Module], seen: Collection[Module]) -> str:
+    """What to say of modules whose attention was not seen; "" where it was seen of all."""
+    missed = [module for module in modules if module not in seen]
+    if not missed:
+        return ""
+    kinds = sorted({type(getattr(module, "processor", module)).__name__ for module in missed})
+    return (
+        f"no attention was seen of {len(missed)} layers with {', '.join(kinds)}; give the network diffusers' default "
+        "attention processors (set_default_attn_processor, and no slicing)"
+    )
+
+
 @contextmanager
 def watched(modules: Iterable[Module], read: Read) -> Iterator[None]:
     """Call `read` with every attention that one of the modules computes, without changing the computation."""
 
+    modules, seen = list(modules), set[Module]()
+
     def beside(module: Module, call: Call) -> Tensor:
+        seen.add(module)
         out = call.out()
         if call.is_causal or call.enable_gqa:
             raise ValueError("causal and grouped attention are not text attention as it is read here")
@@ -155,6 +174,8 @@ def watched(modules: Iterable[Module], read: Read) -> Iterator[None]:
 
     with instead(modules, beside):
         yield
+    if missed := unseen(modules, seen):
+        raise ValueError(missed)
 
 
 class Call(NamedTuple):
@@ -186,6 +207,7 @@ def instead(modules: Iterable[Module], attend: Callable[[Module, Call], Tensor])
         inside.pop()
 
     with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code calls no hooks
         for module in modules:
             stack.callback(module.register_forward_pre_hook(enter).remove)
             stack.callback(module.register_forward_hook(leave).remove)
@@ -231,5 +253,5 @@ def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = N
 
 __all__ = [
     *("UNET", "Call", "Columns", "Maps", "Reading", "TextAttention"),
-    *("columns", "grid", "instead", "shares", "watched"),
+    *("columns", "grid", "instead", "layers", "shares", "unseen", "watched"),
 ]

@@ -10,7 +10,7 @@ from torch.nn import Module
 
 from zz.diffusion.guidance.attention.tap import Attention, Tapped
 from zz.diffusion.guidance.base import ScaledCond
-from zz.models.attention.reading import Call, grid, instead
+from zz.models.attention.reading import Call, grid, instead, layers, unseen
 
 # Not those of motion modules, which attend from frame to frame.
 NAME = re.compile(r"(down|mid|up)_blocks?\.(?:\d+\.)?attentions\.\d+\.transformer_blocks\.\d+\.attn[12]")
@@ -37,18 +37,18 @@ def tapped(unet: Module, conds: Sequence[Any], latent: tuple[int, int]) -> Itera
         yield
         return
     taps: dict[Module, list[tuple[int, Tapped]]] = {}
-    for name, module in unet.named_modules():
+    for name, module in layers(unet).items():
         if match := NAME.fullmatch(name):
             mine = [(b, c) for b, c in wanted if c.blocks in ("all", match[1]) and _kind(module) in c.to]
             if mine:
                 taps[module] = mine
     if not taps:
         raise ValueError(f"guidance.blocks={wanted[0][1].blocks}: the network has no such attention there; choose all")
-    seen = False
+    seen = set[Module]()
 
     def attend(module: Module, call: Call) -> Tensor:
-        nonlocal seen
-        seen, out = True, call.out()
+        seen.add(module)
+        out = call.out()
         if call.is_causal or call.enable_gqa:
             raise ValueError("causal and grouped attention cannot be tapped")
         for branch, cond in taps[module]:
@@ -63,8 +63,8 @@ def tapped(unet: Module, conds: Sequence[Any], latent: tuple[int, int]) -> Itera
 
     with instead(taps, attend):
         yield
-    if not seen:
-        raise ValueError("no attention was seen to tap; give the network diffusers' default attention processors")
+    if missed := unseen(taps, seen):
+        raise ValueError(missed)
 
 
 def _kind(module: Any) -> Any:

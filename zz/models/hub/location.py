@@ -4,11 +4,14 @@ The settings of huggingface_hub apply (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT, HF_
 """
 
 import json
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
@@ -147,10 +150,14 @@ def refusal(field: str, name: str, error: BaseException, file: str = "", revisio
         what = f"{file} of it is" if file else "it is"
         if constants.is_offline_mode():
             return (
-                f"{said}: {what} not in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set; unset it, or give a folder"
+                f"{said}: {what} not in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set; unset it, or give a "
+                "folder; `python -m zz.doctor` with the same words says what is missing and how to get it"
             )
-        why = _line(error.__cause__ or error)
-        return f"{said}: {what} not in {constants.HF_HUB_CACHE}, and the hub cannot be reached ({why}); try again"
+        why = _line(error.__cause__ or error) if _reachable() else f"no answer from {constants.ENDPOINT}"
+        return (
+            f"{said}: {what} not in {constants.HF_HUB_CACHE}, and the hub cannot be reached ({why}); "
+            "`python -m zz.doctor` with the same words says what is missing and how to get it"
+        )
     if isinstance(error, EntryNotFoundError | FileNotFoundError):
         return f"{said} is no such model: it has no {file}"
     if status in (401, 403):
@@ -179,7 +186,20 @@ def _marker(repo: str, revision: str | None, markers: tuple[str, ...]) -> tuple[
 
 
 def _fetched(repo: str, revision: str | None, path: str) -> str:
-    return hf_hub_download(repo, path.lstrip("/"), revision=revision)
+    return hf_hub_download(repo, path.lstrip("/"), revision=revision, local_files_only=not _reachable())
+
+
+@cache
+def _reachable() -> bool:
+    """Whether the hub's machine answers, so that nobody waits for a request to be tried five times over."""
+    at = urlsplit(constants.ENDPOINT)
+    if constants.is_offline_mode() or getproxies() or not at.hostname:
+        return True  # what asks for the file knows better
+    try:
+        socket.create_connection((at.hostname, at.port or (80 if at.scheme == "http" else 443)), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @cache

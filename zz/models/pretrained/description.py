@@ -14,13 +14,14 @@ import torch
 
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
+from zz.diffusion.schedule import Nodes
 from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.validate import as_tuple, check_choice, check_number, check_text
 from zz.models.base import PRECISIONS, Card, Model
 from zz.models.hub.files import WEIGHTS, digest, file_digest, resolve, weights
 from zz.models.hub.location import Location, find
 from zz.models.pretrained import lora
-from zz.models.pretrained.pipeline import LatentPipeline
+from zz.models.pretrained.pipeline import LatentPipeline, prediction_type
 from zz.models.pretrained.quiet import quiet
 from zz.models.pretrained.words import check_words, known_words
 
@@ -145,6 +146,15 @@ class Pretrained(Model):
             *(self.config_of(part) for part in ("scheduler", self.pipeline.network, "vae"))
         )
 
+    def check_nodes(self, nodes: Nodes) -> None:
+        said = prediction_type(self.config_of("scheduler"))
+        if said == "epsilon" and any(node.alpha == 0 for node in nodes[:-1]):
+            raise ValueError(
+                f"model.pretrained={self.home().name} says prediction_type=epsilon and rescale_betas_zero_snr=True in "
+                "its scheduler_config.json, and the schedule begins where there is no signal, of which eps says "
+                "nothing: choose schedule=leading, or mend the file if the network says v_prediction"
+            )
+
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"runner.precision={precision} is not known; known are {', '.join(PRECISIONS)}")
@@ -175,6 +185,12 @@ class Pretrained(Model):
                 f"{what} has latents of {vae.get('latent_channels', 4)} channels, but the {pipeline.noun} reads "
                 f"{pipeline.channels(network)}"
             )
+        pipeline.check_network(network, {"latent_channels": 4, **vae}, f"model.pretrained={home.name}")
+        for part, config in ((pipeline.network, network), ("vae", vae)):
+            wanted = self.classes.get(part)
+            if wanted and config.get("_class_name", wanted) != wanted:
+                at = self.location(part)[0]
+                raise ValueError(f"{at.field}={at.name} has a {part} of class {config['_class_name']}, not {wanted}")
         pipeline.check_size(size, network, vae)
         check_words(known_words(home.root), prompts)
         if self.fused_lora:

@@ -54,8 +54,10 @@ class LatentPipeline(Pipeline):
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
     widths: ClassVar[tuple[str, ...]]  # keys of the network's configuration that are widths of encoded text
+    spare: ClassVar[tuple[str, ...]] = ()  # text encoders and tokenizers that may be left out
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
+        self.check_parts(parts)
         self.parts, self.device, self._release = parts, parts._execution_device, release  # also right if offloaded
         config, vae, who = self.net.config, parts.vae.config, f"the {type(parts).__name__}"
         scheduler = dict(parts.scheduler.config) | {"_class_name": type(parts.scheduler).__name__}
@@ -63,10 +65,7 @@ class LatentPipeline(Pipeline):
         self.levels, self.schedule = self.noise_levels(scheduler, config, vae)
         if any(getattr(self.net, name, None) is not None for name in ("encoder_hid_proj", "image_proj")):
             raise ValueError(f"{who} carries an IP-Adapter, which is not supported; call its unload_ip_adapter first")
-        if self.channels(config) != vae.latent_channels or config.get("time_cond_proj_dim"):
-            raise ValueError(
-                f"{who} has a {self.noun} that reads more than latents, a time and a text; it is not supported"
-            )
+        self.check_network(config, vae, who)
         side = config.get("sample_size")
         own = None if side is None else (side, side) if isinstance(side, int) else tuple(side)
         self.size = size or (own and (own[0] * parts.vae_scale_factor, own[1] * parts.vae_scale_factor))
@@ -86,6 +85,17 @@ class LatentPipeline(Pipeline):
         return getattr(self.parts, self.network)
 
     @classmethod
+    def check_parts(cls, parts: Any) -> None:
+        """Raise ValueError if a part that is needed was left out."""
+        needed = (cls.network, "vae", "scheduler", "text_encoder", "tokenizer")
+        for name, part in parts.components.items():
+            if part is None and name.startswith(needed) and name not in cls.spare:
+                raise ValueError(
+                    f"the {type(parts).__name__} has no {name}, which zz needs: load it with its {name}, "
+                    f"or set pipe.{name}"
+                )
+
+    @classmethod
     def channels(cls, network: Mapping[str, Any]) -> int:
         """The number of latent channels that a network of this configuration reads."""
         return network.get("in_channels", 4)
@@ -94,6 +104,17 @@ class LatentPipeline(Pipeline):
     @abstractmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         """The number of pixels that a picture's sides must be multiples of."""
+
+    @classmethod
+    def check_network(cls, network: Mapping[str, Any], vae: Mapping[str, Any], who: str) -> None:
+        """Raise ValueError if a network of this configuration reads what it is not given.
+
+        who: its owner, for the message
+        """
+        if cls.channels(network) != vae["latent_channels"] or network.get("time_cond_proj_dim"):
+            raise ValueError(
+                f"{who} has a {cls.noun} that reads more than latents, a time and a text; it is not supported"
+            )
 
     @classmethod
     def noise_levels(
@@ -119,11 +140,12 @@ class LatentPipeline(Pipeline):
         who: the scheduler's owner, for the message
         """
         name, said = str(config.get("_class_name")), prediction_type(config)
-        if FLOW in cls.predicts and said != FLOW:
+        flow = "FlowMatch" in name
+        if FLOW in cls.predicts and not flow:
             raise ValueError(
                 f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's"
             )
-        if FLOW not in cls.predicts and (said == FLOW or "sigma_data" in config):
+        if FLOW not in cls.predicts and (said == FLOW or "sigma_data" in config or config.get("use_flow_sigmas")):
             raise ValueError(f"{who} has a {name}; a discrete noise schedule is needed, such as DDIMScheduler's")
         if said not in cls.predicts:
             raise ValueError(f"{who} predicts {said!r}; known are {', '.join(cls.predicts)}")
@@ -139,6 +161,12 @@ class LatentPipeline(Pipeline):
         names = [name for name in self.parts.components if name.startswith("text_encoder")] if self._release else []
         encoders = [part for name in names if (part := getattr(self.parts, name)) is not None]
         check_words(self.words, [text for text in (*prompts, *negative_prompts) if text is not None])
+        for name, part in self.parts.components.items():
+            if name.startswith("text_encoder") and part is not None and part.dtype.itemsize == 1:
+                raise ValueError(
+                    f"the {type(self.parts).__name__}'s {name} is kept in {part.dtype}, to which diffusers would round "
+                    f"the encoded text; cast the {self.noun} only"
+                )
         for part in encoders:
             part.to(self.device)
         with quiet():  # of prompts that are cut `cut` tells
@@ -200,6 +228,11 @@ class LatentPipeline(Pipeline):
         vae = self.parts.vae
         own, needed = vae.dtype, self._vae_dtype()
         if needed != own:
+            if next(vae.parameters()).dtype != own:  # layerwise casting
+                raise ValueError(
+                    f"the {type(self.parts).__name__}'s autoencoder must compute in {needed}, but it is cast layer by "
+                    f"layer to {own}: enable_layerwise_casting on the {self.noun} only"
+                )
             vae.to(needed)
         try:
             yield vae

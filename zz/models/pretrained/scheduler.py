@@ -1,12 +1,32 @@
 """Noise levels and a schedule from the configuration of a diffusers scheduler."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from zz.diffusion.levels import Flow, Levels, discrete
+from zz.diffusion.schedule import Nodes
 from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.schedules.shifted import Shifted, ShiftedBySize
 from zz.diffusion.schedules.timesteps import Timesteps
+
+BENT = {  # of schedulers whose noise levels are not those of their timesteps, and what to choose instead
+    "use_karras_sigmas": "karras",
+    "use_exponential_sigmas": "log_uniform",
+    "use_beta_sigmas": "leading",
+    "use_lu_lambdas": "log_uniform",
+}
+
+
+@dataclass(frozen=True)
+class Unwalked(Schedule):
+    """A model's own schedule that zz does not have: `why`, and the name of another to choose."""
+
+    why: str
+    remedy: str
+
+    def nodes(self, levels: Levels, T: int) -> Nodes:
+        raise ValueError(f"schedule=model: {self.why}, which is not supported; choose schedule={self.remedy}")
 
 
 def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -> tuple[Levels, Schedule]:
@@ -27,6 +47,9 @@ def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -
         trained_betas=config.get("trained_betas"),
         zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
     )
+    for name, remedy in BENT.items():
+        if config.get(name):
+            return levels, Unwalked(f"its scheduler has {name}={config[name]}", remedy)
     spacing = Timesteps(
         spacing=config.get("timestep_spacing", "leading"),
         offset=int(config.get("steps_offset", 0)),
