@@ -171,7 +171,7 @@ def test_without_a_network(monkeypatch):
     monkeypatch.setattr(hub, "hf_hub_download", refuse)
     monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
     with pytest.raises(
-        ValueError, match=r"the hub cannot be reached \(ConnectionError: name resolution failed\); try again"
+        ValueError, match=r"the hub cannot be reached \(ConnectionError: name resolution failed\); `python -m zz.doctor`"
     ):
         StableDiffusion("makers/model").noise_levels()
 
