@@ -172,9 +172,9 @@ def test_without_a_network(monkeypatch):
 
     monkeypatch.setattr(hub, "hf_hub_download", refuse)
     monkeypatch.setattr(constants, "is_offline_mode", lambda: False)
-    with pytest.raises(
-        ValueError, match=r"the hub cannot be reached \(ConnectionError: name resolution failed\); try again"
-    ):
+    monkeypatch.setattr(hub, "_reachable", lambda: True)
+    said = r"cannot be reached \(ConnectionError: name resolution failed\); `python -m zz\.doctor` with the same words"
+    with pytest.raises(ValueError, match=said):
         StableDiffusion("makers/model").noise_levels()
 
 
