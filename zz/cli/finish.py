@@ -26,6 +26,11 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     """Score what has no score yet, show the tables and the contact sheet; return the exit code."""
     store, jobs = asked.store, asked.plan.jobs
     slots = unscored(jobs, asked.metrics, store)
+    if slots:
+        store.check_writable()
+    writable = store.writable()
+    if not writable:
+        warn(out, f"{store.root} can only be read: its tables are shown, and nothing is noted there")
     with Bar(out, sum(len(slot.pictures) for slot in slots), "scores") as bar:
 
         def tell(done: SlotScored) -> None:
@@ -34,7 +39,7 @@ def finish(out: Console, asked: Request, missing: int) -> int:
 
         scored = score(slots, store, asked.runner, tell, lambda text: warn(out, text))
     problems = [*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())]
-    if not Shard.here().rank:
+    if writable and not Shard.here().rank:
         problems += _set_metrics(asked)
     for problem in problems:
         out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
@@ -43,7 +48,8 @@ def finish(out: Console, asked: Request, missing: int) -> int:
         return code
     results = Results(store, asked.manifest)
     results.manifest = with_known_controls(asked, results)
-    put(store, results.manifest)
+    if writable:
+        put(store, results.manifest)
     partial = False
     for row in asked.manifest.rows:
         there, wanted = results.there(row), row.wanted * row.repeats
@@ -55,14 +61,26 @@ def finish(out: Console, asked: Request, missing: int) -> int:
         show_cells(out, results)
         show_comparisons(out, results, asked.allow_partial)
         asked.loggers.on_results(results)
-        if not scored.unreadable and (sheet := contact_sheet(_columns(asked), store, verdicts=_verdicts(asked))):
-            out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
-            asked.loggers.on_sheet(sheet)
+        if writable and not scored.unreadable:
+            code = max(code, _contact_sheet(out, asked))
         show_verdicts(out, results)
     if missing:
         what = "1 image is" if missing == 1 else f"{missing:,} images are"
         out.print(f"[red]{what} missing;[/] run the same command again to make them")
     return code
+
+
+def _contact_sheet(out: Console, asked: Request) -> int:
+    """Write it where there are pictures for it; return the exit code."""
+    try:
+        sheet = contact_sheet(_columns(asked), asked.store, verdicts=_verdicts(asked))
+    except StoreError as error:  # a picture that cannot be read takes no table with it
+        out.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+        return 1
+    if sheet:
+        out.print(f"contact sheet: {escape(str(sheet))}", soft_wrap=True)
+        asked.loggers.on_sheet(sheet)
+    return 0
 
 
 def _set_metrics(asked: Request) -> list[str]:

@@ -113,7 +113,12 @@ def roles(asked: Any) -> tuple[str, ...]:
 
 
 def put(asked: Request) -> None:
-    """Write down what was asked for: the prompt lists and the manifest, and each cell's record."""
+    """Write down what was asked for: the prompt lists and the manifest, and each cell's record.
+
+    Not in a store that can only be read.
+    """
+    if not asked.store.writable():
+        return
     for prompts in {job.prompts.record_digest: job.prompts for job in asked.plan.jobs}.values():
         lines = [{"text": p.text, "seed": p.seed, "meta": dict(p.meta)} for p in prompts.entries]
         asked.store.put_prompts(prompts.record_digest, lines)

@@ -37,8 +37,8 @@ class Runner:
     """How pictures are made: nothing here but `precision` is part of what they are.
 
     devices:    auto: every GPU, or one CPU worker; N workers, on GPUs where there are any; cpu: one CPU worker
-    batch_size: auto: found once for each model and size on a GPU, what the model recommends on a CPU; or N.
-                The first one that a row was made with governs it.
+    batch_size: auto: found once for each model and size on a GPU, what the model recommends on a CPU; or N, of which
+                no more are taken than there are prompts. The first one that a row was made with governs it.
     precision:  32, 16 or bf16; part of the cell
     threads:    CPU threads a worker, the same for any number of workers
     reuse:      whether cells whose trajectories begin alike, as over lambda, reuse predictions; moves no number
@@ -151,6 +151,7 @@ class Runner:
                 sweep(store.leases(record.job.cell), self.lease)
             if cut := {text: tokens for record in records.values() for text, tokens in record.cut.items()}:
                 on_message(cut_line(cut))
+            store.sweep(dict.fromkeys(job.cell for job in jobs))
         return sum(len(store.missing(job.cell, job.names()).names) for job in unfinished)
 
     def device_list(self) -> list[str]:
@@ -165,9 +166,8 @@ class Runner:
 
     def planned_batch_size(self, job: Job) -> int:
         """The batch size that is planned with: the one asked for, or what the model recommends."""
-        found = job.model.batch_size if self.batch_size == "auto" else int(self.batch_size)
-        check_count("model.batch_size", found, 1)
-        return found
+        check_count("model.batch_size", job.model.batch_size, 1)
+        return job.model.batch_size if self.batch_size == "auto" else _at_most(int(self.batch_size), job, job.limit)
 
     def _bundles(
         self,
@@ -195,14 +195,20 @@ class Runner:
 
     def _governing(self, job: Job, store: Store, device: str, on_message: OnMessage) -> int:
         """The batch size of a row, and its records begun."""
-        known = store.batch_size(job.id)
+        if (known := store.batch_size(job.id)) is not None:
+            known = _at_most(known, job)
         asked = known or (batch_size(job, store, device) if self.batch_size == "auto" else self.planned_batch_size(job))
         store.begin(job.cell, {"model": job.model.name, **job.recipe.cost._asdict()})
-        governing = store.begin_row(job.id, job.cell, job.prompts.record_digest, asked)
-        if self.batch_size not in ("auto", governing):
+        governing = _at_most(store.begin_row(job.id, job.cell, job.prompts.record_digest, asked), job)
+        if self.batch_size != "auto" and governing != self.planned_batch_size(job):
             used = f"batch size {governing}, which governs it; {self.batch_size} is not used"
             on_message(f"row {job.id} was begun with {used}")
         return governing
+
+
+def _at_most(batch_size: int, job: Job, limit: int | None = None) -> int:
+    """A batch size without slots that are mostly padding: no more than there are prompts, or the model recommends."""
+    return min(batch_size, max(job.model.batch_size, len(job.prompts.entries[:limit])))
 
 
 def _unmeasured(job: Job, measurement: Measurement, store: Store, verify: bool) -> list[str]:

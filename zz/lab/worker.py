@@ -27,6 +27,7 @@ from zz.lab.measurements.base import Measurement, Values
 from zz.lab.pool import Alive
 from zz.lab.scale import at_scales
 from zz.lab.slots import Bundle, Slot, SlotDone
+from zz.lab.store.atomic import InTheWay
 from zz.lab.store.store import Store, StoreError
 from zz.lab.strip import picture
 from zz.models.base import Model, Pipeline
@@ -131,13 +132,17 @@ class _SlotMaker:
                 self.store.put_failure(job.cell, name, one.prompt.text, one.seed, failed[name])
             elif name in lacking:
                 one = by_name[name]
-                if self.store.put_image(job.cell, name, picture(made[name]), one.prompt.text, one.seed):
-                    doubled.append(name)
+                try:
+                    if self.store.put_image(job.cell, name, picture(made[name]), one.prompt.text, one.seed):
+                        doubled.append(name)
+                except InTheWay as error:  # of this picture alone
+                    failed[name] = str(error)
+                    self.store.put_failure(job.cell, name, one.prompt.text, one.seed, failed[name])
         if errors and not made and (_no_prompts_fault(errors) or self.empty == MAX_EMPTY_SLOTS):
             raise next(iter(errors.values()))
         yield from self.remarks
         self.remarks.clear()
-        written = tuple(n for n in slot.names if n in lacking and n in made and n not in doubled)
+        written = tuple(n for n in slot.names if n in lacking and n in made and n not in (*doubled, *failed))
         seconds, last = time.perf_counter() - start, slot.own[-1].prompt.text
         peak, cut = peak_bytes(self.device), self.encoder.cut(job, slot.own)
         yield SlotDone(

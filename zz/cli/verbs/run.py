@@ -24,7 +24,8 @@ def run(configs: Sequence[DictConfig]) -> int:
     out = console(needed=False)
     asked = request(configs, partial(warn, out))
     check_videos(asked.plan.jobs)
-    asked.store.check_writable()
+    if asked.plan.images:
+        asked.store.check_writable()
     show_plan(out, asked.plan)
     asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
     put(asked)

@@ -13,7 +13,9 @@ from typing import Any
 
 STALE = 86_400  # seconds after which another process's temporary file is taken for abandoned
 LOCKED = 60  # seconds after which a lock, which is held for one rename, is
-_TEMPORARY = re.compile(r"\..+\.\d+\.[0-9a-f]+")  # what temporary_name gives
+_TEMPORARY = re.compile(r"\..+\.(\d+\.[0-9a-f]+|lock)")  # what temporary_name gives, and locks
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY)
 _ANY = re.compile(".*", re.S)
 
 
@@ -21,18 +23,32 @@ class StoreError(Exception):
     """The store cannot be read or written; says where, why, and what to do."""
 
 
+class InTheWay(StoreError):
+    """Something else lies where a file or a folder of the store belongs."""
+
+
+def in_the_way(path: Path) -> InTheWay:
+    """What is said of it."""
+    return InTheWay(f"store: {path}: it is in the way: remove it, or choose another with store=PATH; then run it again")
+
+
 @contextlib.contextmanager
-def clear_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a StoreError that names the place and the remedy."""
+def clear_errors(path: Path, done: str = "written") -> Iterator[None]:
+    """Turn an OSError into a StoreError that names the place and the remedy. done: written or read."""
     try:
         yield
     except OSError as error:
+        if done == "read" and isinstance(error.filename, str):
+            path = Path(error.filename)  # one of those in the folder `path`
+        if error.errno in _IN_THE_WAY:
+            place = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+            raise in_the_way(place) from error
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             remedy = "the disk is full: free some space and run the same command again; what is made is kept"
-        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            remedy = "it cannot be written: choose another with store=PATH"
+        elif error.errno in READ_ONLY:
+            remedy = f"it cannot be {done}: choose another with store=PATH"
         else:
-            remedy = f"{error.strerror}: choose another with store=PATH"
+            remedy = f"it cannot be {done} ({error.strerror}): try again, or choose another with store=PATH"
         raise StoreError(f"store: {path}: {remedy}") from error
 
 
@@ -108,10 +124,14 @@ def create_json(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file's content; None if it is not there, or is not JSON."""
+    """A JSON file's content; None if it is not there, or is not JSON. Raises StoreError where it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        with clear_errors(path, "read"):
+            try:
+                return json.loads(path.read_text(encoding="utf-8"))
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+    except (ValueError, RecursionError):
         return None
 
 
@@ -128,18 +148,18 @@ def scan(folder: Path, suffix: str = "", like: re.Pattern[str] = _ANY) -> list[s
 
 def listed(folder: Path) -> list[str]:
     """All names in a folder; none if there is no such folder. Raises StoreError where it cannot be listed."""
-    try:
-        return os.listdir(folder)  # noqa: PTH208  # names alone: no stat, no objects
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        why = f"cannot be listed ({error.strerror}); remove it, or choose another with store=PATH"
-        raise StoreError(f"store: {folder} {why}") from error
+    with clear_errors(folder, "read"):
+        try:
+            return os.listdir(folder)  # noqa: PTH208  # names alone: no stat, no objects
+        except FileNotFoundError:
+            return []
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporary files that were abandoned here long ago."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_file() and time.time() - entry.stat().st_mtime > STALE:
-                Path(entry.path).unlink(missing_ok=True)
+    """Remove temporary files that were abandoned here, or in a folder of it, long ago."""
+    for path, _, names in os.walk(folder):
+        for name in [name for name in names if name.startswith(".") and _TEMPORARY.fullmatch(name)]:
+            with contextlib.suppress(OSError):
+                one = Path(path) / name
+                if time.time() - one.lstat().st_mtime > STALE:
+                    one.unlink()

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from zz.lab.store.atomic import StoreError, read_json, scan, write_json
+from zz.lab.store.atomic import StoreError, clear_errors, read_json, scan, write_json
 from zz.lab.store.store import Store
 
 ROLES = ("asked", "standard", "guidance_matched", "compute_matched_predictions", "compute_matched_evals", "e_cfg")
@@ -81,7 +81,9 @@ def names(store: Store) -> list[str]:
     """Every manifest, the last written one first."""
     folder = store.root / "manifests"
     found = scan(folder, ".json", re.compile(r".+-[0-9a-f]{8}\.json"))
-    return [n.removesuffix(".json") for n in sorted(found, key=lambda n: -(folder / n).stat().st_mtime_ns)]
+    with clear_errors(folder, "read"):
+        written = {name: (folder / name).lstat().st_mtime_ns for name in found}
+    return [name.removesuffix(".json") for name in sorted(found, key=lambda name: -written[name])]
 
 
 def find(store: Store, name: str | None = None) -> Manifest:
@@ -107,7 +109,10 @@ def find(store: Store, name: str | None = None) -> Manifest:
         for role in (row.role, *(role for _, role in row.controls)):
             if role not in ROLES:
                 raise StoreError(f"{path}: role {role!r} is not known; known are {', '.join(ROLES)}")
-        if not (store.root / "cells" / row.cell / "cell.json").is_file():
+        record_of = store.root / "cells" / row.cell / "cell.json"
+        with clear_errors(record_of, "read"):
+            known_cell = record_of.is_file()
+        if not known_cell:
             raise StoreError(f"{path} names cell {row.cell}, which is not in the store; run again what made it")
     return found
 

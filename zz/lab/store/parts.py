@@ -5,6 +5,7 @@ that it read, so that whatever is killed and however many write, every value is 
 """
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -24,6 +25,10 @@ PART = re.compile(r"(part|fold)-\S+\.\w+")
 V = TypeVar("V")
 
 
+class _Gone(Exception):
+    """A part that was listed is not there any more."""
+
+
 class Parts(ABC, Generic[V]):
     """A folder of parts."""
 
@@ -38,9 +43,9 @@ class Parts(ABC, Generic[V]):
             found: dict[str, V] = {}
             try:
                 for name in scan(self.folder, self.suffix, PART):
-                    found |= self._load(self.folder / name)
+                    found |= self._part(self.folder / name)
                 return found
-            except FileNotFoundError:
+            except _Gone:
                 continue  # folded meanwhile: look again
 
     def add(self, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
@@ -51,9 +56,9 @@ class Parts(ABC, Generic[V]):
     def fold(self, about: Mapping[str, Any], least: int = FOLD) -> None:
         """Put small parts together once they hold `least` values."""
         found, folded = dict[str, V](), list[str]()
-        with contextlib.suppress(FileNotFoundError):  # another folds
+        with contextlib.suppress(_Gone):  # another folds
             for name in (name for name in scan(self.folder, self.suffix, PART) if name.startswith("part-")):
-                if values := self._load(self.folder / name):  # what cannot be read now stays: it may be another time
+                if values := self._part(self.folder / name):  # what cannot be read now stays: it may be another time
                     found |= values
                     folded.append(name)
             if len(folded) < 2 or len(found) < least:
@@ -62,6 +67,20 @@ class Parts(ABC, Generic[V]):
             for name in folded:
                 (self.folder / name).unlink(missing_ok=True)
 
+    def _part(self, path: Path) -> dict[str, V]:
+        """One part. Raises _Gone where it is not there any more, StoreError where it cannot be read."""
+        with clear_errors(path, "read"):
+            try:
+                return self._load(path)
+            except FileNotFoundError:
+                if path.is_symlink():
+                    return {}  # it leads nowhere
+                raise _Gone from None
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE, None):
+                    return {}  # it can be read another time, or numpy has no word for it
+                raise
+
     def _write(self, stem: str, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
         path = self.folder / f"{stem}{self.suffix}"
         with clear_errors(path), replacing(path) as temporary:
@@ -69,7 +88,7 @@ class Parts(ABC, Generic[V]):
 
     @abstractmethod
     def _load(self, path: Path) -> dict[str, V]:
-        """One part. A torn or foreign file counts for nothing. Raises FileNotFoundError where it is gone."""
+        """One part. A torn or foreign file counts for nothing. Raises OSError where it cannot be read."""
 
     @abstractmethod
     def _save(self, path: Path, values: Mapping[str, V], about: Mapping[str, Any]) -> None:
@@ -86,9 +105,7 @@ class ScoreParts(Parts[float]):
             scores = json.loads(path.read_text(encoding="utf-8"))["scores"]
             if {*map(type, scores.values())} <= {float} and all(map(math.isfinite, scores.values())):
                 return scores  # as they are written
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return {}
         return {name: float(s) for name, s in scores.items() if _number(s)}
 
@@ -106,7 +123,7 @@ class FeatureParts(Parts[np.ndarray]):
         try:
             with np.load(path, allow_pickle=False) as file:
                 names, rows = [str(name) for name in file["names"]], file["features"]
-        except FileNotFoundError:
+        except OSError:
             raise
         except Exception:  # whatever numpy and zip raise on a file that is cut
             return {}
@@ -121,4 +138,7 @@ class FeatureParts(Parts[np.ndarray]):
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False

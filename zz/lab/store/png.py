@@ -1,11 +1,13 @@
 """Pictures as PNG files: what is written with them, and whether a file is a whole one."""
 
+import errno
 import os
 from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+_NONE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL)  # no file there, or one too short
 _HEAD, _TAIL = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
@@ -17,12 +19,14 @@ def save(image: Image.Image, path: Path, **text: str) -> None:
     image.save(path, format="PNG", pnginfo=fields)
 
 
-def is_whole(path: Path | str) -> bool:
-    """Whether a file begins and ends as a PNG does."""
+def is_whole(path: Path) -> bool:
+    """Whether a file begins and ends as a PNG does. Raises OSError where that cannot be said."""
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123  # many: nothing but what is needed
+        with path.open("rb", buffering=0) as file:
             head = file.read(len(_HEAD))
             file.seek(-len(_TAIL), os.SEEK_END)
             return head == _HEAD and file.read() == _TAIL
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in _NONE:
+            return False
+        raise

@@ -25,26 +25,22 @@ first run that finds it, which notes that in whole.txt; from then on its name is
 It knows no torch, no models, and nobody's intentions.
 """
 
-import json
-import os
+import contextlib
 import re
-import socket
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from zz.lab.cell import FORMAT, Cell
+from zz.lab.cell import Cell
 from zz.lab.store.atomic import (
     StoreError,
     clear_errors,
-    create_json,
     creating,
-    json_line,
+    in_the_way,
     listed,
     read_json,
     replacing,
@@ -53,6 +49,7 @@ from zz.lab.store.atomic import (
 )
 from zz.lab.store.parts import FeatureParts, ScoreParts
 from zz.lab.store.png import is_whole, save
+from zz.lab.store.records import Records, save_arrays
 
 NAME = re.compile(r"\d{6,}-[0-9a-f]{12}\.png")
 KEY = re.compile(r"[0-9a-f]{16}(\.json)?")  # of cells and rows
@@ -78,115 +75,44 @@ class CellSummary(NamedTuple):
     evals: int  # network evaluations an image
 
 
-class Store:
+class Store(Records):
     """A folder of cells."""
 
-    def __init__(self, root: str | Path) -> None:
-        self.root = Path(root).expanduser().resolve()
+    def cells(self, on_problem: Callable[[StoreError], None] | None = None) -> Iterator[CellSummary]:
+        """Every cell, in the order of their keys. No picture is opened, so that 30,000 list at once.
 
-    def check_format(self) -> None:
-        """Raise StoreError on a store of another format: what is in it would neither be found nor be mixed up."""
-        record = read_json(self.root / "store.json")
-        if record is None and next(self.root.glob("cells/*/width.json"), None) is None:
-            return  # new
-        found = record.get("format") if isinstance(record, dict) else 1  # which had no such file
-        if found != FORMAT:
-            raise StoreError(
-                f"store: {self.root} is of format {found}, and this zz writes {FORMAT}: nothing in it is touched; "
-                "choose another with store=PATH, or read it with the zz that made it"
-            )
-
-    def check_writable(self) -> None:
-        """Raise StoreError unless files can be made here."""
+        on_problem: hears of a cell that cannot be read, and the others follow; None: that is raised
+        """
         self.check_format()
-        with clear_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.root):
-                pass
-        create_json(self.root / "store.json", {"format": FORMAT})
-
-    def folder(self, cell: Cell) -> Path:
-        """Where a cell's files lie."""
-        return self.root / "cells" / cell.key
-
-    # -- cells and rows ------------------------------------------------------------------------------------
-
-    def begin(self, cell: Cell, about: Mapping[str, str | int]) -> None:
-        """Make the cell's record if need be. about: what follows from the ledger and is asked for often."""
-        path = self.folder(cell) / "cell.json"
-        if read_json(path) is None:
-            write_json(path, {"key": cell.key, **about, "ledger": cell.ledger})
-
-    def begin_row(self, row: str, cell: Cell, prompts: str, batch_size: int) -> int:
-        """Note a row; return the batch size that governs it, the first one that it began with."""
-        path = self.root / "rows" / f"{row}.json"
-        record = {"cell": cell.key, "prompts": prompts, "batch_size": batch_size}
-        create_json(path, record)  # two who begin at once agree on one
-        if self.batch_size(row) is None:  # torn when the machine went down, or edited
-            write_json(path, record)
-        return self.batch_size(row) or batch_size
-
-    def batch_size(self, row: str) -> int | None:
-        """The batch size that a row began with; None if it has not begun, or if that is not to be read."""
-        record = read_json(self.root / "rows" / f"{row}.json")
-        found = record.get("batch_size") if isinstance(record, dict) else None
-        return found if isinstance(found, int) and not isinstance(found, bool) and 0 < found <= 4096 else None
-
-    def cells(self) -> Iterator[CellSummary]:
-        """Every cell, in the order of their keys. Counts file names only, so that 30,000 pictures list at once."""
-        self.check_format()
-        asked = self._asked()
+        problem = on_problem or _raise
+        asked = self._asked(problem)
         for key in scan(self.root / "cells", like=KEY):
-            path = self.root / "cells" / key / "cell.json"
-            cell, record = self.cell(key)
-            counts = {name: len(self.scores(cell, name)) for name in scan(path.parent / "scores", like=IDENTITY)}
-            model, cost = str(record.get("model", "")), (int(record.get("predictions", 0)), int(record.get("evals", 0)))
-            yield CellSummary(cell, model, asked.get(key, 0), len(self.names(cell)), counts, *cost)
+            try:
+                cell, record = self.cell(key)
+                named = scan(self.folder(cell) / "scores", like=IDENTITY)
+                counts = {name: len(self.scores(cell, name)) for name in named}
+                cost = (_count(record.get("predictions")), _count(record.get("evals")))
+                there = len(self.names(cell))
+            except StoreError as error:
+                problem(error)
+                continue
+            yield CellSummary(cell, str(record.get("model", "")), asked.get(key, 0), there, counts, *cost)
 
-    def _asked(self) -> dict[str, int]:
+    def _asked(self, on_problem: Callable[[StoreError], None]) -> dict[str, int]:
         """By cell: the entries of the prompt lists of its rows."""
         found, lengths = dict[str, int](), dict[str, int]()
         for name in scan(self.root / "rows", ".json", KEY):
-            record = read_json(self.root / "rows" / name)
-            if isinstance(record, dict) and {"cell", "prompts"} <= record.keys():
-                digest = str(record["prompts"])
+            try:
+                record = read_json(self.root / "rows" / name)
+                about = record if isinstance(record, dict) else {}
+                cell, digest = str(about.get("cell")), str(about.get("prompts"))
                 if digest not in lengths:
-                    path = self.root / "prompts" / f"{digest}.jsonl"
-                    lengths[digest] = path.read_text(encoding="utf-8").count("\n") if path.is_file() else 0
-                found[record["cell"]] = found.get(record["cell"], 0) + lengths[digest]
+                    lengths[digest] = (self._prompts(digest) or b"").count(b"\n")
+            except StoreError as error:
+                on_problem(error)
+                continue
+            found[cell] = found.get(cell, 0) + lengths[digest]
         return found
-
-    def cell(self, key: str) -> tuple[Cell, Mapping[str, Any]]:
-        """A cell by its key, and its record. Raises StoreError where that cannot be read."""
-        path = self.root / "cells" / key / "cell.json"
-        record = read_json(path)
-        try:
-            cell = Cell(record["ledger"])
-            if cell.key != key:
-                raise StoreError(f"{path} has been changed by hand: its ledger's key is {cell.key}")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise StoreError(
-                f"{path} is not a cell's record ({error!r}); the run that made it writes it anew"
-            ) from error
-        return cell, record
-
-    # -- prompts -------------------------------------------------------------------------------------------
-
-    def put_prompts(self, digest: str, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Keep a prompt list, in order."""
-        path = self.root / "prompts" / f"{digest}.jsonl"
-        if not path.is_file():
-            with clear_errors(path), replacing(path) as temporary:
-                temporary.write_bytes(b"".join(map(json_line, lines)))
-
-    def prompts(self, digest: str) -> list[dict[str, Any]]:
-        """A prompt list: text, seed and meta of each entry. Raises StoreError where it is not to be read."""
-        path = self.root / "prompts" / f"{digest}.jsonl"
-        try:
-            lines = filter(None, path.read_bytes().split(b"\n"))
-            return list(json.loads(b"[" + b",".join(lines) + b"]"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path} is not a list of prompts ({error}); run again what made it") from error
 
     # -- images --------------------------------------------------------------------------------------------
 
@@ -215,7 +141,8 @@ class Store:
         found, noted = self.there(cell, names), self._checked(cell)
         fresh = found if verify else [name for name in found if name not in noted]
         images = self.folder(cell) / "images"
-        broken = [name for name in fresh if not is_whole(f"{images}/{name}.png")]
+        with clear_errors(images, "read"):
+            broken = [name for name in fresh if not is_whole(images / f"{name}.png")]
         torn = set(broken)
         if torn & noted:
             self._forget(cell, noted - torn)
@@ -228,7 +155,9 @@ class Store:
 
     def has(self, cell: Cell, name: str) -> bool:
         """Whether a picture is there, whole."""
-        return is_whole(self.image_path(cell, name))
+        path = self.image_path(cell, name)
+        with clear_errors(path, "read"):
+            return is_whole(path)
 
     def put_image(self, cell: Cell, name: str, image: Image.Image, prompt: str, seed: int) -> bool:
         """Write one picture; a whole one that came to be there meanwhile is kept. Return whether there was one.
@@ -242,8 +171,9 @@ class Store:
             if path.is_file() and not doubled:
                 path.unlink()
         if not self.has(cell, name):
-            raise StoreError(f"store: {path} is in the way of a picture: remove it, and run again")
-        self._failure_path(cell, name).unlink(missing_ok=True)
+            raise in_the_way(path)
+        with contextlib.suppress(OSError):
+            self._failure_path(cell, name).unlink()
         return doubled
 
     def image(self, cell: Cell, name: str) -> Image.Image:
@@ -275,7 +205,7 @@ class Store:
     def _checked(self, cell: Cell) -> set[str]:
         try:
             return set((self.folder(cell) / "whole.txt").read_text(encoding="utf-8").split("\n"))
-        except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        except (OSError, UnicodeDecodeError):
             return set()
 
     def _note(self, cell: Cell, names: Sequence[str]) -> None:
@@ -289,7 +219,7 @@ class Store:
     def _forget(self, cell: Cell, kept: set[str]) -> None:
         """Note these alone; what another adds meanwhile may be lost, and is looked at again."""
         path = self.folder(cell) / "whole.txt"
-        with clear_errors(path), replacing(path) as temporary:
+        with contextlib.suppress(OSError), replacing(path) as temporary:
             temporary.write_text("\n".join(sorted(kept)) + "\n", encoding="utf-8")
 
     # -- videos --------------------------------------------------------------------------------------------
@@ -342,7 +272,7 @@ class Store:
         path = self.measured_path(cell, measurement, name)
         with clear_errors(path), creating(path) as temporary:
             with temporary.open("wb") as file:
-                _save_arrays(file, values)
+                save_arrays(file, values)
             if self.measured(cell, measurement, name) is None:
                 path.unlink(missing_ok=True)
 
@@ -365,60 +295,13 @@ class Store:
         """The measurements that were made on a cell's pictures: names and identities."""
         return scan(self.folder(cell) / "measured", like=IDENTITY)
 
-    # -- made of many --------------------------------------------------------------------------------------
 
-    def kept(self, name: str) -> Any:
-        """A set metric's or a study's result, by name and identity; None if it is not there."""
-        return read_json(self.root / "sets" / f"{name}.json")
-
-    def keep(self, name: str, record: Any) -> None:
-        """Keep such a result."""
-        write_json(self.root / "sets" / f"{name}.json", record)
-
-    def keep_arrays(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays by name, such as what set metrics compare with."""
-        path = self.root / "sets" / f"{name}.npz"
-        with clear_errors(path), replacing(path) as temporary, temporary.open("wb") as file:
-            _save_arrays(file, arrays)
-
-    def put_sheet(self, name: str, image: Image.Image) -> Path:
-        """Keep a picture made of pictures; return where it lies."""
-        path = self.root / "sheets" / f"{name}.png"
-        with clear_errors(path), replacing(path) as temporary:
-            image.save(temporary, format="PNG")
-        return path
-
-    # -- runs ----------------------------------------------------------------------------------------------
-
-    def put_run(self, cell: Cell, record: Mapping[str, Any]) -> Path:
-        """Keep what varies between runs beside the cell."""
-        name = f"{time.strftime('%Y%m%dT%H%M%S')}-{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns():x}.json"
-        path = self.folder(cell) / "runs" / name
-        write_json(path, record)
-        return path
-
-    def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
-        """Add one line to the cell's event log; several may at once."""
-        path = self.folder(cell) / "events.jsonl"
-        with clear_errors(path), path.open("ab") as f:
-            f.write(json_line(event))
-
-    # -- batch sizes ---------------------------------------------------------------------------------------
-
-    def batch_sizes(self) -> dict[str, int]:
-        """What was found out so far, by a key of GPU, model and size."""
-        record = read_json(self.root / "batch_sizes.json")
-        known = record.items() if isinstance(record, dict) else ()
-        return {str(key): n for key, n in known if isinstance(n, int) and n > 0}
-
-    def put_batch_sizes(self, found: Mapping[str, int]) -> None:
-        """Add to what was found out."""
-        write_json(self.root / "batch_sizes.json", self.batch_sizes() | dict(found))
+def _raise(error: StoreError) -> None:
+    raise error
 
 
-def _save_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
-    named: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-    np.savez(file, **named)
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 __all__ = ["CellSummary", "Missing", "Store", "StoreError"]
