@@ -4,6 +4,8 @@ import sys
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # started in the background, and the commands would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:  # by nohup, likewise
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HYDRA_FULL_ERROR", "0")
