@@ -161,6 +161,9 @@ def sweep(folder: Path) -> None:
         for name in os.listdir(folder):  # noqa: PTH208  # names alone: no stat, no objects
             if "." not in name:
                 sweep(folder / name)
-            elif name[0] == "." and _TEMPORARY.fullmatch(name):
-                if time.time() - (folder / name).lstat().st_mtime > STALE:
-                    (folder / name).unlink()
+            elif name[0] == "." and _TEMPORARY.fullmatch(name) and _age(folder / name) > STALE:
+                (folder / name).unlink()
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.lstat().st_mtime
