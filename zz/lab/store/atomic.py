@@ -157,9 +157,13 @@ def listed(folder: Path) -> list[str]:
 
 def sweep(folder: Path) -> None:
     """Remove temporary files that were abandoned here, or in a folder of it, long ago."""
-    for path, _, names in os.walk(folder):
-        for name in [name for name in names if name.startswith(".") and _TEMPORARY.fullmatch(name)]:
-            with contextlib.suppress(OSError):
-                one = Path(path) / name
-                if time.time() - one.lstat().st_mtime > STALE:
-                    one.unlink()
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208  # names alone: no stat, no objects
+            if "." not in name:
+                sweep(folder / name)
+            elif name[0] == "." and _TEMPORARY.fullmatch(name) and _age(folder / name) > STALE:
+                (folder / name).unlink()
+
+
+def _age(path: Path) -> float:
+    return time.time() - path.lstat().st_mtime
