@@ -153,6 +153,7 @@ def work(items, store, device, alive):
     yield 1
     libc, lock = ctypes.CDLL(None), ctypes.create_string_buffer(64)
     libc.pthread_mutex_lock(lock)
+    print("stuck", flush=True)
     libc.pthread_mutex_lock(lock)  # never returns, and no handler in Python runs meanwhile
 
 pool.run(work, [1], Store(sys.argv[1]), ["cpu"], 1, lambda done: print(done, flush=True), print)
@@ -162,7 +163,8 @@ pool.run(work, [1], Store(sys.argv[1]), ["cpu"], 1, lambda done: print(done, flu
 @pytest.mark.slow
 def test_a_call_that_hangs_in_this_process_does_not_outlive_a_signal(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", STUCK, tmp_path], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "1\n"
+    assert [process.stdout.readline() for _ in range(2)] == ["1\n", "stuck\n"]
+    time.sleep(2)  # it is in the call by now
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 143
 
