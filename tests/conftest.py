@@ -15,6 +15,8 @@ os.environ.setdefault("WANDB_MODE", "offline")
 import pytest
 import torch
 
+import zz.run
+
 torch.set_num_threads(1)
 
 
@@ -47,3 +49,17 @@ def _no_extension_of_another_test():
 @pytest.fixture
 def store_path(tmp_path):
     return tmp_path / "store"
+
+
+@pytest.fixture
+def cli(monkeypatch, capfd, store_path, tmp_path):
+    """Run a command in this process; return its exit code, its output and its errors."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words, command=zz.run):
+        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *words])
+        capfd.readouterr()
+        return command.main(), *capfd.readouterr()
+
+    return run

@@ -15,21 +15,6 @@ from zz.lab.store.store import Store
 EXACT = ["model=mixture", "steps=4", "scorers=[]"]
 
 
-@pytest.fixture
-def cli(monkeypatch, capfd, store_path, tmp_path):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words, command=zz.run):
-        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *words])
-        capfd.readouterr()
-        code = command.main()
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
 def test_a_prompt_appended_is_one_picture(cli, tmp_path):
     listed = tmp_path / "prompts.txt"
     listed.write_text("a red circle\na blue star\n")

@@ -2,7 +2,7 @@
 
 import json
 import math
-import sys
+import pickle
 from contextlib import contextmanager
 
 import numpy as np
@@ -22,19 +22,6 @@ from zz.models.mixture import Mixture, MixturePipeline
 
 NAN, INF = float("nan"), float("inf")
 WORDS = ["model=mixture", "steps=4", "lambda=2", "limit=6", "runner.batch_size=4"]
-
-
-@pytest.fixture
-def cli(monkeypatch, capfd, store_path, tmp_path):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words, command=zz.run):
-        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *words])
-        capfd.readouterr()
-        return command.main(), *capfd.readouterr()
-
-    return run
 
 
 def images(store_path):
@@ -161,8 +148,6 @@ def test_rows_and_where_they_are():
     x[2, 1, 3, 3] = -INF
     assert bad_rows(x) == [2]
     error = NotFinite("why", [2], x)
-    import pickle
-
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.rows, again.latents) == ("why", (2,), None)
 

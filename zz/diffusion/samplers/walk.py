@@ -79,7 +79,7 @@ class Walk:
         for j in reversed(range(i, i + k)):
             t, s = self.nodes[j], self.nodes[j + 1]
             source, target = self.nodes[j + 1 + shift], self.nodes[j + shift]
-            source = source.with_time(self._told(t, s, network_time), v_at=t if v_at == "t" else None)
+            source = source.with_time(self._time_of(t, s, network_time), v_at=t if v_at == "t" else None)
             prediction = self.denoise(x, source, gamma, Leg.ZAG)
             y = self.solver.up(prediction, source, target, self._past.get(j), self.fresh(j, Leg.ZAG, x))
             self.probe(Step(j, Leg.ZAG, x, y, source, target, gamma, prediction, self.denoise))
@@ -114,7 +114,7 @@ class Walk:
         self._visits[i, leg] += 1
         return lambda: self.noise(i, leg, round).to(x)
 
-    def _told(self, t: Node, s: Node, network_time: NetworkTime) -> float:
+    def _time_of(self, t: Node, s: Node, network_time: NetworkTime) -> float:
         if network_time == "even":
             return t.time - self.nodes.levels.N // self.T
         return (t if network_time == "t" else s).time
