@@ -17,7 +17,7 @@ import zz.cli.verbs.doctor
 import zz.doctor
 import zz.plan
 from tests.parity import tiny
-from zz.models.hub import location as hub
+from zz.hub import location as hub
 
 COMMIT, REPO = "0123456789abcdef0123456789abcdef01234567", "makers/model"
 SD = ["model=sd", "size=16"]

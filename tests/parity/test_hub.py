@@ -11,7 +11,7 @@ from huggingface_hub import constants, errors
 
 import zz
 from tests.parity import tiny
-from zz.models.hub import location as hub
+from zz.hub import location as hub
 from zz.models.pretrained.description import Savings
 from zz.models.sd import StableDiffusion
 from zz.models.sdxl import StableDiffusionXL

@@ -17,10 +17,10 @@ import zz.run
 from tests.parity import tiny
 from zz.diffusion.leg import Leg
 from zz.diffusion.noise import starting_noise
+from zz.hub import location as hub
 from zz.lab.store.store import Store
 from zz.models.animatediff import AnimateDiff
 from zz.models.flux import Flux
-from zz.models.hub import location as hub
 from zz.models.hunyuan_dit import HunyuanDiT
 from zz.models.networks import PerLeg, Side
 from zz.models.pretrained.lora import FILE

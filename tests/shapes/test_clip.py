@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.make import said
 from zz.data.shapes_prompts import draw_pair
-from zz.models.hub.files import resolve
+from zz.hub.files import resolve
 from zz.scorers.clip import ClipFeatures, ClipSimilarity
 from zz.worlds.shapes import render
 

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from zz.data.base import picture_name
+from zz.hub.files import digest
 from zz.lab.cell import Cell, row_id
 from zz.lab.store.atomic import creating, sweep
 from zz.lab.store.manifest import Manifest, Row, find, names, put
 from zz.lab.store.store import Store
-from zz.models.hub.files import digest
 
 CELL = Cell({"format": 2, "sampler": {"is": "Standard", "gamma1": 2}, "steps": 4})
 RED = Image.new("RGB", (8, 8), "red")

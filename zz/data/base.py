@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from zz.diffusion.validate import Positive, as_tuple, check_count, check_text, typed, validate
+from zz.hub.published import Published
 
 REPEAT = 1_000_000  # added to an entry's seed for each repeat
 
@@ -130,6 +131,11 @@ class PromptSet(ABC):
             raise ValueError(f"dataset.where={self.where!r} names no field of meta; write dataset.where.FIELD=VALUE")
         if self.indices is not None:
             object.__setattr__(self, "indices", as_tuple(self.indices))
+
+    @property
+    def files(self) -> tuple[Published, ...]:
+        """The files that `load` downloads, or has downloaded."""
+        return ()
 
     @abstractmethod
     def load(self) -> Sequence[Prompt]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import torch
 
+from zz.hub.check import Check
 from zz.lab.runner import Runner
 from zz.lab.store.store import Store
-from zz.models.hub.check import Check
 
 
 def machine(runner: Runner, free: Mapping[str, float]) -> list[Check]:

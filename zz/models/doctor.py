@@ -11,10 +11,10 @@ from pathlib import Path
 
 from huggingface_hub import constants
 
+from zz.hub.check import Check
+from zz.hub.files import whole
+from zz.hub.sources import Source, command, sources
 from zz.models.base import Model
-from zz.models.hub.check import Check
-from zz.models.hub.files import whole
-from zz.models.hub.sources import Source, command, sources
 from zz.models.networks import PerLeg
 from zz.models.pretrained import lora
 from zz.models.pretrained.description import Pretrained

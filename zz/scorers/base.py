@@ -11,6 +11,7 @@ import numpy as np
 
 from zz.data.base import Prompt
 from zz.diffusion.validate import validate
+from zz.hub.published import Published
 from zz.scorers.interval import Interval
 
 Score = Callable[[Sequence[Any], Sequence[Prompt]], list[float]]  # PIL pictures; lists of them where `reads_clips`
@@ -21,10 +22,13 @@ Extract = Callable[[Sequence[Any]], np.ndarray]  # PIL pictures -> features, flo
 class Needs:
     """What a metric needs on the machine.
 
-    weights: folders or hub ids; extras: of this package, such as video
+    weights: folders or hub ids of models
+    files:   single files that are downloaded
+    extras:  of this package, such as video
     """
 
     weights: tuple[str, ...] = ()
+    files: tuple[Published, ...] = ()
     extras: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from zz.data.base import Prompt
-from zz.models.hub.files import digest, resolve
+from zz.hub.files import digest, resolve
 from zz.models.pretrained.quiet import quiet
 from zz.scorers.base import Extract, Features, ImageScorer, Needs, Score
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from zz.models.hub.check import Check
+from zz.hub.check import Check
 
 STATES = {"ok": "green", "missing": "red", "unknown": "yellow"}  # and their colours
 

@@ -9,11 +9,11 @@ from zz.cli.config import build, resolved, store_of
 from zz.cli.request import recipe_of
 from zz.cli.terminal.checks import show_checks
 from zz.cli.terminal.console import console
+from zz.hub.check import Check
 from zz.lab.job import Recipe
 from zz.lab.machine import disk, machine, room
 from zz.lab.store.store import Store
 from zz.models.doctor import health
-from zz.models.hub.check import Check
 
 
 def doctor(configs: Sequence[DictConfig]) -> int:

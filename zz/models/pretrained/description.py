@@ -17,9 +17,9 @@ from zz.diffusion.levels import Levels
 from zz.diffusion.schedule import Nodes
 from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.validate import as_tuple, check_choice, check_number, check_text
+from zz.hub.files import WEIGHTS, digest, file_digest, resolve, weights
+from zz.hub.location import Location, find
 from zz.models.base import PRECISIONS, Card, Model
-from zz.models.hub.files import WEIGHTS, digest, file_digest, resolve, weights
-from zz.models.hub.location import Location, find
 from zz.models.pretrained import lora
 from zz.models.pretrained.pipeline import LatentPipeline, prediction_type
 from zz.models.pretrained.quiet import quiet

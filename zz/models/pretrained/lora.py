@@ -10,9 +10,9 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from zz.models.hub import location as hub
-from zz.models.hub.files import tensors
-from zz.models.hub.location import Location, is_id
+from zz.hub import location as hub
+from zz.hub.files import tensors
+from zz.hub.location import Location, is_id
 
 KIND = ".safetensors"
 FILE = f"pytorch_lora_weights{KIND}"  # the name that diffusers saves one under

@@ -59,6 +59,7 @@ class LatentPipeline(Pipeline):
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
         self.check_parts(parts)
         self.parts, self.device, self._release = parts, parts._execution_device, release  # also right if offloaded
+        self._dtype = self.net.dtype  # diffusers walks all modules for it
         config, vae, who = self.net.config, parts.vae.config, f"the {type(parts).__name__}"
         scheduler = dict(parts.scheduler.config) | {"_class_name": type(parts.scheduler).__name__}
         self._read = READ[self.check_scheduler(scheduler, who)]
@@ -192,7 +193,7 @@ class LatentPipeline(Pipeline):
 
     @torch.no_grad()
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
-        batch = torch.cat([x] * len(conds)).to(self.net.dtype)
+        batch = torch.cat([x] * len(conds)).to(self._dtype)
         time = torch.tensor(node.time, dtype=torch.float32, device=x.device)
         with tapped(self.net, conds, (x.shape[-2], x.shape[-1])):
             output = self._output(batch, time, [untapped(cond) for cond in conds]).to(x.dtype)

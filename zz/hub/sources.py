@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from zz.models.hub.files import weights, whole
-from zz.models.hub.location import Location, is_id, lacking
+from zz.hub.files import weights, whole
+from zz.hub.location import Location, is_id, lacking
 
 
 class Described(Protocol):

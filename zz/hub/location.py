@@ -25,7 +25,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from zz.models.hub.files import WEIGHTS, settings, weights
+from zz.hub.files import WEIGHTS, settings, weights
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 NOTES = {"_name_or_path", "_diffusers_version", "transformers_version", "_commit_hash"}  # in configs; no settings
-EMBEDDED = Path(__file__).resolve().parents[2] / "weights"
+EMBEDDED = Path(__file__).resolve().parents[1] / "weights"
 
 
 def resolve(pretrained: str | Path) -> str:
@@ -65,6 +65,11 @@ def file_digest(path: Path) -> str:
     return _digest(path)[:16]
 
 
+def sha256(path: Path) -> str:
+    """64 hex digits of a file's bytes, cached as by `digest`."""
+    return _digest(path, as_is=True)
+
+
 def _settings_digest(text: bytes) -> str:
     """The digest of a JSON file without the keys in NOTES, which record who saved it and affect no number."""
     try:
@@ -76,19 +81,23 @@ def _settings_digest(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _digest(path: Path) -> str:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz" / "digests"
-    path = path.resolve()
-    stat = path.stat()
-    known = cache / hashlib.sha256(os.fsencode(f"2|{path}|{stat.st_size}|{stat.st_mtime_ns}")).hexdigest()[:32]
+def cache() -> Path:
+    """The folder of what is kept between runs: ~/.cache/zz, which XDG_CACHE_HOME moves."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "zz"
+
+
+def _digest(path: Path, as_is: bool = False) -> str:
+    path, as_is = path.resolve(), as_is or path.suffix != ".json"
+    stat, folder = path.stat(), cache() / "digests"
+    what = f"{3 if as_is else 2}|{path}|{stat.st_size}|{stat.st_mtime_ns}"
+    known = folder / hashlib.sha256(os.fsencode(what)).hexdigest()[:32]
     if known.is_file():
         return known.read_text()
     with path.open("rb") as file:
-        as_is = path.suffix != ".json"
         sha = hashlib.file_digest(file, "sha256").hexdigest() if as_is else _settings_digest(file.read())
     if stat.st_size > 1 << 20:  # a small file is read faster than looked up
         try:
-            cache.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             beside = known.with_suffix(f".{os.getpid()}")
             beside.write_text(sha)
             beside.replace(known)

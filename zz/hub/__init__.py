@@ -1,0 +1,1 @@
+"""Finding, downloading and checking files: weights of models and of scorers, prompt files."""

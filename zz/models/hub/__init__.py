@@ -1,1 +1,0 @@
-"""Finding, downloading and checking files of weights, for models and for scorers."""
