@@ -389,3 +389,42 @@ def test_the_command(run, tmp_path, capsys, monkeypatch):
     monkeypatch.undo()
     assert command.main([str(tmp_path / "nothing"), str(tmp_path / "clips")]) == 2
     assert capsys.readouterr().err.startswith("error: store: ")
+
+
+@pytest.mark.slow
+def test_from_the_command_line_to_scores_of_clips(cli, tmp_path, store_path):
+    """A tiny AnimateDiff: clips, their steadiness, the export, and the numbers of judges that are stood in for."""
+    import zz.score
+    from tests.parity import tiny
+    from zz.experiments.chronomagic import export as command
+
+    tiny.sd().save_pretrained(tmp_path / "sd")
+    tiny.motion_adapter().save_pretrained(tmp_path / "adapter")
+    (tmp_path / "captions.csv").write_text("videoid,name\n" + "".join(f"{v},a red star\n" for v in IDS))
+    line = [
+        *("model=animatediff", f"model.pretrained={tmp_path / 'sd'}", f"model.motion_adapter={tmp_path / 'adapter'}"),
+        *("model.frames=3", "size=[16,32]", "steps=2", "runner.devices=cpu", "dataset=table", "dataset.column=name"),
+        *(f"dataset.path={tmp_path / 'captions.csv'}", "scorers.temporal_clip.pretrained=zz:shapes_clip"),
+    ]
+    code, out, err = cli(*line, "scorers=[temporal_clip]")
+    assert code == 0 and "temporal_clip" in out, err
+    clips, checkout = tmp_path / "clips", tmp_path / "checkout"
+    assert command.main([str(store_path), str(clips)]) == 0
+    (model,) = json.loads((clips / "clips.json").read_text())
+    assert all((clips / model / f"{v}.mp4").read_bytes()[4:8] == b"ftyp" for v in IDS)
+    results = {
+        "main/data/chronomagic_150.json": [{"caption_id": v} for v in IDS],
+        f"results/UMTScore/150/{model}/UMTScore.json": {"0": 1.0, "1": 2.0, "2": 6.0},
+        f"results/UMTFVD/scores/150/{model}/12/metric-fvd32_16f.jsonl": {"results": {"fvd32_16f": 275.5}},
+    }
+    for name, content in results.items():
+        (checkout / "UMT" / name).parent.mkdir(parents=True)
+        (checkout / "UMT" / name).write_text(json.dumps(content))
+    where = [
+        f"scorers.{s}.{k}={v}"
+        for s in ("umt_score", "umt_fvd")
+        for k, v in (("exported", clips), ("repository", checkout))
+    ]
+    line = [word for word in line if not word.startswith("scorers.")]
+    code, out, err = cli(*line, "scorers=[umt_score,umt_fvd]", *where, "scorers.umt_fvd.sizes=[32]", command=zz.score)
+    assert code == 0 and "275.5" in out and "3.0" in out, (out, err)
