@@ -14,7 +14,7 @@ class ChronoMagic(Benchmark):
     - The caption is in the column `name`.
     - Its judges know a clip by its file name, videoid.mp4; some have a point in them (day2night_13.0).
     - Two captions have no main category.
-    - Captions are long, most of them beyond what 77 tokens of CLIP hold: a run says how many are cut.
+    - Captions have 27 to 63 words: CLIP's 77 tokens may cut the longest, which a run says.
     """
 
     count: ClassVar[int] = 150
