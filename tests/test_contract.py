@@ -64,8 +64,8 @@ OWN = {  # fields in which options of one class differ, by group; all others are
         *("text_tokens", "slicing", "licence", "gated", "download_gb", "memory_gb"),
     },
     "schedule": {"spacing", "offset", "final", "shift"},
-    "dataset": {"texts"},  # given here
-    "scorers": {"name", "strict"},
+    "dataset": {"name", "texts", "sha256", "size", "licence", "first", "hundred"},  # texts: given here
+    "scorers": {"name", "strict", "licence"},
 }
 
 

@@ -52,6 +52,7 @@ LAW: list[tuple[str, set[str]]] = [
         | {
             "torch",
             "transformers",
+            "openai",  # a service that is asked to judge clips
             "zz.worlds",
             "zz.data",
             "zz.diffusion.validate",

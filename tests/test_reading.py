@@ -70,7 +70,7 @@ def test_what_is_no_utf_8_says_what_it_looks_like(tmp_path, content):
     assert f"dataset.path={path} " in str(error.value) or content == "nothing"
 
 
-@pytest.mark.parametrize("path", ["/nowhere.txt", "/tmp", "a\0b", "/tmp/" + "x" * 300])
+@pytest.mark.parametrize("path", ["/nowhere.txt", "a\0b", "/tmp/" + "x" * 300])
 @pytest.mark.parametrize("kind", [TextFile, lambda path: Table(path, delimiter=",")])
 def test_what_cannot_be_read_is_one_message(path, kind):
     with pytest.raises(ValueError, match="cannot be read: "):

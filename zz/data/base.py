@@ -137,6 +137,11 @@ class PromptSet(ABC):
         """The files that `load` downloads, or has downloaded."""
         return ()
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What whoever uses it should know, a line each: a licence, a file without a known digest."""
+        return ()
+
     @abstractmethod
     def load(self) -> Sequence[Prompt]:
         """The whole set. Raises ValueError or FileNotFoundError with the remedy."""

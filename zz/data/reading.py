@@ -31,6 +31,26 @@ def lines(path: str) -> list[str]:
     return _LINE.split(_text(path))
 
 
+def is_folder(path: str) -> bool:
+    """Whether there is a folder of that name; False for what can be no name."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def folder(path: str, kinds: Sequence[str]) -> list[Path]:
+    """The files of a folder that have one of the `kinds` as suffix, 2 before 10; files of others are not looked at."""
+    try:
+        there = [file for file in Path(path).iterdir() if file.is_file() and not file.name.startswith(".")]
+    except (OSError, ValueError) as error:  # ValueError: a NUL in its name
+        raise _error(path, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    found = [file for file in there if file.suffix.lower() in kinds]
+    if not found:
+        raise _error(path, f"is a folder without a file {', '.join(kinds)}")
+    return sorted(found, key=lambda file: [int(n) if n.isdecimal() else n for n in re.split(r"(\d+)", file.name)])
+
+
 def bare(text: str) -> str:
     """A text without byte order marks, and without blanks and invisible characters at its ends."""
     text = text.replace("\ufeff", "")

@@ -3,14 +3,15 @@
 from dataclasses import dataclass, field
 
 from zz.data.base import Prompt, PromptSet
-from zz.data.reading import bare, rows
+from zz.data.reading import TABLES, bare, folder, is_folder, rows
 
 
 @dataclass(frozen=True)
 class Table(PromptSet):
     """One prompt a row; its other columns are its meta: `dataset=table dataset.path=prompts.csv`.
 
-    path:      .csv, .tsv, .jsonl, .json or .parquet (needs pyarrow)
+    path:      .csv, .tsv, .jsonl, .json or .parquet (needs pyarrow); or a folder of tables of one of these kinds, read
+               in the order of their names, 2 before 10, whose names are meta (`file`)
     column:    the column, or key, of the prompts; None: the first there is of prompt, prompts, text, caption
     delimiter: between cells; None: , ; tab or |, as the first line has it
     seeds:     the column of their own seeds; None: an entry's is its number in the whole set
@@ -32,11 +33,20 @@ class Table(PromptSet):
     def load(self) -> list[Prompt]:
         if not self.path:
             raise ValueError("dataset=table needs a file: dataset.path=prompts.csv, with a column called prompt")
-        column, found = rows(self.path, self.column, self.delimiter)
-        return [self._prompt(column, at, dict(row)) for at, row in found]
+        if not is_folder(self.path):
+            return self._read(self.path, {})
+        files = folder(self.path, TABLES)
+        if len(kinds := {file.suffix.lower() for file in files}) > 1:
+            some = f"dataset.path={self.path} has tables of several kinds ({', '.join(sorted(kinds))})"
+            raise ValueError(f"{some}; leave those of one, or name a file")
+        return [prompt for file in files for prompt in self._read(str(file), {"file": file.stem})]
 
-    def _prompt(self, column: str, at: str, row: dict[str, object]) -> Prompt:
-        text, said = row.pop(column, None), f"dataset.path={self.path}: {at}"
+    def _read(self, path: str, more: dict[str, object]) -> list[Prompt]:
+        column, found = rows(path, self.column, self.delimiter)
+        return [self._prompt(column, f"dataset.path={path}: {at}", {**more, **row}) for at, row in found]
+
+    def _prompt(self, column: str, said: str, row: dict[str, object]) -> Prompt:
+        text = row.pop(column, None)
         if not isinstance(text, str | None):
             raise ValueError(f'{said} has {column}={text!r}, which is no text; quote it: "{text}"')
         if text is None or not bare(text):
