@@ -77,6 +77,11 @@ class Features(ABC):
     def __post_init__(self) -> None:
         validate(self, f"features.{self.name}")
 
+    @property
+    def needs(self) -> Needs:
+        """What they need on the machine."""
+        return Needs()
+
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """What moves its numbers, as plain values."""
@@ -98,9 +103,21 @@ class SetMetric(Metric):
     def features(self) -> Features:
         """What it is computed from."""
 
+    @property
+    def needs(self) -> Needs:
+        return self.features.needs
+
     def reference(self, extract: Extract) -> Mapping[str, np.ndarray]:
         """What pictures are compared with; made once and kept. Empty where they are compared with nothing."""
         return {}
+
+    def enough(self, n: int, least: int) -> None:
+        """Raises ValueError where a set has too few pictures for a number that means anything."""
+        if n < least:
+            raise ValueError(
+                f"{n} pictures are too few for {self.name}, which changes with their number: make {least} or more; "
+                f"scorers.{self.name}.least={n} allows it where that has a meaning"
+            )
 
     @abstractmethod
     def measure(self, features: np.ndarray, prompts: Sequence[Prompt], reference: Mapping[str, np.ndarray]) -> Interval:
