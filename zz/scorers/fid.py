@@ -9,7 +9,7 @@ import numpy as np
 
 from zz.data.base import Prompt
 from zz.scorers.base import Extract, Features, Needs, SetMetric
-from zz.scorers.frechet import Moments, Tally, frechet, tally
+from zz.scorers.frechet import Moments, Tally, frechet, nearby, tally
 from zz.scorers.interval import Interval, delete_a_group, groups
 from zz.scorers.order import units
 from zz.scorers.reference import Reference, check_dimensions
@@ -59,5 +59,5 @@ class FrechetDistance(SetMetric):
         parts = [tally(features[group == g]) for g in np.unique(group)]
         # each group's own sums are made once, and merged anew without one of them
         left_out = [reduce(Tally.merged, [*parts[:g], *parts[g + 1 :]]) for g in range(len(parts)) if len(parts) > 1]
-        without = [frechet(one.moments, theirs) if one.n > 1 else np.nan for one in left_out]
+        without = nearby((one.moments for one in left_out), theirs) if all(one.n > 1 for one in left_out) else []
         return delete_a_group(frechet(reduce(Tally.merged, parts).moments, theirs), without)

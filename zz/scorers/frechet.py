@@ -1,5 +1,6 @@
 """Fréchet distance of features (FID's formula; Heusel et al., 2017)."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +66,17 @@ def frechet(ours: Moments, theirs: Moments) -> float:
     # the trace of the root of s1 s2 is the sum of the singular values of root s1 root s2: no root is taken of rounding
     root = np.linalg.svd(_root(s1) @ _root(s2), compute_uv=False).sum()
     return max(0.0, float(((m1 - m2) ** 2).sum() + np.trace(s1) + np.trace(s2) - 2 * root))
+
+
+def nearby(sets: Iterable[Moments], theirs: Moments) -> list[float]:
+    """Fréchet distances of several sets to one, for their spread: several times faster, and a little less exact."""
+    root, found = _root(theirs.covariance), []
+    for mean, covariance in sets:
+        values = np.linalg.eigvalsh(root @ covariance @ root)
+        values[values < np.finfo(float).eps * len(values) * values.max(initial=0.0)] = 0.0
+        apart = ((mean - theirs.mean) ** 2).sum() + np.trace(covariance) + np.trace(theirs.covariance)
+        found.append(float(apart - 2 * np.sqrt(values).sum()))
+    return found
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
