@@ -92,7 +92,7 @@ class Features(ABC):
 
 
 class SetMetric(Metric):
-    """A metric of many pictures, computed from their stored features."""
+    """A metric of many pictures, computed from their stored features, or summed up from the scores of each."""
 
     fewest: ClassVar[int] = 1  # pictures that it can be computed from
     has_reference: ClassVar[bool] = False  # whether pictures are compared with others, which `reference` gives
@@ -100,8 +100,8 @@ class SetMetric(Metric):
 
     @property
     @abstractmethod
-    def features(self) -> Features:
-        """What it is computed from."""
+    def features(self) -> Features | ImageScorer:
+        """What it is computed from; an image scorer's scores are features of one dimension."""
 
     @property
     def needs(self) -> Needs:

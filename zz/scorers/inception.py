@@ -4,7 +4,6 @@ It differs from torchvision's in 1008 classes, average pools that leave the padd
 block. The names of its parts are those of the state dict that pytorch-fid and torch-fidelity publish.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from zz.hub.files import sha256
+from zz.hub.files import check_named
 from zz.hub.published import Published
 from zz.scorers.base import Extract, Features, Needs
 from zz.scorers.resizing import resized
@@ -63,12 +62,7 @@ class InceptionFeatures(Features):
     def network(self) -> "Inception":
         """The network with its weights, on the CPU. Raises ValueError where the file is another."""
         path = self.file.fetch(f"scorers: {self.name}")
-        named = re.search(r"-([0-9a-f]{8})\.pth$", self.file.name)
-        if named and not sha256(path).startswith(named[1]):
-            raise ValueError(
-                f"scorers: {path} is not what its name says: its SHA-256 begins with {sha256(path)[:8]}, "
-                f"not {named[1]}; remove it, and it is downloaded anew"
-            )
+        check_named(path)
         network = Inception()
         try:
             network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
