@@ -495,3 +495,28 @@ def test_embeddings_load_from_a_folder_and_are_those_of_the_model(kind, tmp_path
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(ValueError, match="is a bert; give a clip or a dinov2"), embedding.open():
         pass
+
+
+def test_a_run_stores_features_once_and_shows_each_metric(cli, store_path, inception, tmp_path, monkeypatch):
+    """From pictures of the exact model to a table: three metrics of the same features, resumed without the network."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    place = INCEPTION.file.place
+    place.parent.mkdir(parents=True)
+    place.write_bytes(inception.read_bytes())
+    pictures(tmp_path / "real", 5)
+    words = ["model=mixture", "steps=4", "lambda=null", "limit=5", "scorers=[kid,precision,inception_score]"]
+    for name in ("kid", "precision", "inception_score"):
+        words.append(f"scorers.{name}.of.file.source={INCEPTION.file.source}")
+    words += ["scorers.kid.against.path=real", "scorers.precision.against.path=real", "scorers.kid.subset_size=3"]
+    code, out, err = cli(*words)
+    assert code == 1 and "5 pictures are too few for precision" in out + err  # the others have their numbers
+    words += ["scorers.precision.least=4", "scorers.inception_score.least=2", "scorers.inception_score.splits=2"]
+    place.unlink()  # features are there: only what reads the weights would ask for them
+    code, out, err = cli(*words)
+    assert code == 1 and "scorer inception_score" in out and "needs weights.pth" in out  # for its classifier
+    assert "scorer precision" not in out and "scorer kid" not in out
+    place.write_bytes(inception.read_bytes())
+    code, out, err = cli(*words)
+    assert code == 0, out + err
+    folders = list(store_path.glob("cells/*/features/*"))
+    assert len(folders) == 1 and folders[0].name.startswith("inception-")
