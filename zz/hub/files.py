@@ -70,6 +70,16 @@ def sha256(path: Path) -> str:
     return _digest(path, as_is=True)
 
 
+def check_named(path: Path) -> None:
+    """Raises ValueError where a file of weights, NAME-743b7d99.pth, has not the digest that its name begins with."""
+    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
+    if named and not sha256(path).startswith(named[1]):
+        raise ValueError(
+            f"{path} is not what its name says: its SHA-256 begins with {sha256(path)[:8]}, not {named[1]}; remove it, "
+            "and it is downloaded anew"
+        )
+
+
 def _settings_digest(text: bytes) -> str:
     """The digest of a JSON file without the keys in NOTES, which record who saved it and affect no number."""
     try:

@@ -124,14 +124,23 @@ class Results:
             return None
         there = self.features(row, about["features"]).keys()
         pictures = [picture for picture in self.pictures(row) if picture.name in there]
-        return kept(self.store, about["id"], row.cell, pictures)
+        return kept(self.store, about["id"], row.cell, pictures, self._summed_up(row, about["features"]) or ())
 
     def features(self, row: Row, features: str) -> Mapping[str, np.ndarray]:
-        """picture name -> vector, of features by their identity  # (D,)"""
+        """picture name -> vector, of features by their identity, or of an image scorer by its own  # (D,)"""
+        if (reads := self._summed_up(row, features)) is not None:
+            known = self.store.scores(_Key(row.cell), features)
+            names = zip(self.pictures(row), score_names(reads, self.prompts(row), row.wanted), strict=True)
+            return {picture.name: np.array([known[name]]) for picture, name in names if name in known}
         key = row.cell, features
         if key not in self._features:
             self._features[key] = self.store.features(_Key(row.cell), features)
         return self._features[key]
+
+    def _summed_up(self, row: Row, features: str) -> tuple[str, ...] | None:
+        """The fields of meta that the image scorer reads whose scores a set metric sums up; None: it has features."""
+        scorers = (row.scorers or {}).values()
+        return next((tuple(one["reads"]) for one in scorers if one["id"] == features), None)
 
     def measured(self, row: Row, measurement: str, picture: Picture) -> Mapping[str, np.ndarray] | None:
         """What was measured on a picture, by the measurement's identity or its name; None if nothing was."""

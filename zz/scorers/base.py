@@ -77,6 +77,11 @@ class Features(ABC):
     def __post_init__(self) -> None:
         validate(self, f"features.{self.name}")
 
+    @property
+    def needs(self) -> Needs:
+        """What they need on the machine."""
+        return Needs()
+
     @abstractmethod
     def settings(self) -> Mapping[str, Any]:
         """What moves its numbers, as plain values."""
@@ -87,7 +92,7 @@ class Features(ABC):
 
 
 class SetMetric(Metric):
-    """A metric of many pictures, computed from their stored features."""
+    """A metric of many pictures, computed from their stored features, or summed up from the scores of each."""
 
     fewest: ClassVar[int] = 1  # pictures that it can be computed from
     has_reference: ClassVar[bool] = False  # whether pictures are compared with others, which `reference` gives
@@ -95,12 +100,24 @@ class SetMetric(Metric):
 
     @property
     @abstractmethod
-    def features(self) -> Features:
-        """What it is computed from."""
+    def features(self) -> Features | ImageScorer:
+        """What it is computed from; an image scorer's scores are features of one dimension."""
+
+    @property
+    def needs(self) -> Needs:
+        return self.features.needs
 
     def reference(self, extract: Extract) -> Mapping[str, np.ndarray]:
         """What pictures are compared with; made once and kept. Empty where they are compared with nothing."""
         return {}
+
+    def enough(self, n: int, least: int) -> None:
+        """Raises ValueError where a set has too few pictures for a number that means anything."""
+        if n < least:
+            raise ValueError(
+                f"{n} pictures are too few for {self.name}, which changes with their number: make {least} or more; "
+                f"scorers.{self.name}.least={n} allows it where that has a meaning"
+            )
 
     @abstractmethod
     def measure(self, features: np.ndarray, prompts: Sequence[Prompt], reference: Mapping[str, np.ndarray]) -> Interval:

@@ -52,11 +52,21 @@ def jackknife(
     Unbounded where there are fewer than two units, or an estimate without a group is not finite.
     """
     everything = np.arange(n)
-    unit = everything if units is None else np.asarray(units)
-    value, parts = estimate(everything), min(parts, len(np.unique(unit)))
-    left_out = np.array([estimate(everything[unit % parts != part]) for part in range(parts)])
-    if parts < 2 or not np.isfinite(left_out).all():
+    group = groups(everything if units is None else units, parts)
+    return delete_a_group(estimate(everything), [estimate(everything[group != g]) for g in np.unique(group)])
+
+
+def groups(units: Sequence[int] | np.ndarray, parts: int = 20) -> np.ndarray:
+    """The group of the delete-a-group jackknife that each item belongs to; no unit is split  # (N,)"""
+    unit = np.asarray(units)
+    return unit % max(1, min(parts, len(np.unique(unit))))
+
+
+def delete_a_group(value: float, left_out: Sequence[float] | np.ndarray) -> Interval:
+    """An estimate with the jackknife's interval, of the estimates without each group; unbounded as in `jackknife`."""
+    x, parts = np.asarray(left_out, dtype=np.float64), len(left_out)
+    if parts < 2 or not np.isfinite(x).all():
         return Interval(value, -math.inf, math.inf)
-    error = math.sqrt((parts - 1) / parts * ((left_out - left_out.mean()) ** 2).sum())
+    error = math.sqrt((parts - 1) / parts * ((x - x.mean()) ** 2).sum())
     half = float(special.stdtrit(parts - 1, 0.975)) * error
     return Interval(value, value - half, value + half)

@@ -52,16 +52,19 @@ def meta_name(name: str, reads: tuple[str, ...], meta: Mapping[str, Any]) -> str
     return f"{name}-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:8]}"
 
 
-def kept(store: Store, metric: str, cell: str, pictures: Sequence[Picture]) -> Interval | None:
+def kept(
+    store: Store, metric: str, cell: str, pictures: Sequence[Picture], reads: tuple[str, ...] = ()
+) -> Interval | None:
     """What was kept of a metric, by its identity, for these pictures of a cell; None if nothing was."""
-    known = store.kept(set_name(metric, cell, pictures))
+    known = store.kept(set_name(metric, cell, pictures, reads))
     if not isinstance(known, list) or len(known) != 3 or known[0] is None:
         return None
     value, low, high = known
     return Interval(float(value), -math.inf if low is None else float(low), math.inf if high is None else float(high))
 
 
-def set_name(metric: str, cell: str, pictures: Sequence[Picture]) -> str:
-    """What a set metric of these pictures is kept as."""
-    read = json.dumps([cell, [(picture.name, picture.prompt.text) for picture in pictures]])
+def set_name(metric: str, cell: str, pictures: Sequence[Picture], reads: tuple[str, ...] = ()) -> str:
+    """What a set metric of these pictures, and of the fields of meta that it reads, is kept as."""
+    named = [(meta_name(picture.name, reads, picture.prompt.meta), picture.prompt.text) for picture in pictures]
+    read = json.dumps([cell, named])
     return f"{metric}-{hashlib.sha256(read.encode()).hexdigest()[:16]}"

@@ -1,1 +1,1 @@
-"""GenEval: its rules, apart from any detector."""
+"""GenEval: rules, detectors, a judge of colours, and the summary."""
