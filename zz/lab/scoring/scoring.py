@@ -26,7 +26,8 @@ from zz.lab.runner import Runner
 from zz.lab.scoring.names import about, identity, score_name, score_names
 from zz.lab.store.store import Store, StoreError
 from zz.lab.strip import frames
-from zz.scorers.base import Features, ImageScorer, Metric, Score, SetMetric
+from zz.models.base import cut_line
+from zz.scorers.base import Features, ImageScorer, Limited, Metric, Score, SetMetric
 
 BATCH = 64  # pictures a slot
 
@@ -53,6 +54,7 @@ class SlotScored(NamedTuple):
     scored: int
     unreadable: tuple[str, ...] = ()  # pictures that are there but cannot be read
     crashed: str = ""  # why the metric broke down, or gave no number; what else it did is kept
+    cut: tuple[tuple[str, int], ...] = ()  # prompts that it does not read to the end, and how many tokens it reads
 
 
 class Scored(NamedTuple):
@@ -95,6 +97,7 @@ def score(
     """
     leases = Leases(runner.lease)
     made, unreadable, crashed = 0, dict[str, None](), dict[str, str]()
+    cut = dict[str, dict[str, int]]()  # by metric
 
     def on_done(one: SlotScored) -> None:
         nonlocal made
@@ -102,6 +105,8 @@ def score(
         unreadable.update(dict.fromkeys(one.unreadable))
         if one.crashed:
             crashed[one.metric] = one.crashed
+        if one.cut:
+            cut.setdefault(one.metric, {}).update(one.cut)
         tell(one)
 
     def make(todo: Sequence[ScoreSlot]) -> None:
@@ -133,6 +138,8 @@ def score(
             todo = left(todo)
         if todo:
             crashed[metric.name] = "its worker died; what it scored before is kept"
+    for name, prompts in cut.items():
+        say(f"{name}: {cut_line(prompts)}")
     return Scored(made, tuple(unreadable), crashed)
 
 
@@ -190,7 +197,9 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
         store.put_features(job.cell, identity(metric), {p.name: v for p, v in numbers.items()})
     without = [picture.name for picture in clips if picture not in numbers]
     crashed = f"it gave no finite number for {', '.join(without)}" if without else ""
-    return SlotScored(metric.name, job.id, len(numbers), tuple(unreadable), crashed)
+    texts = list(dict.fromkeys(picture.prompt.text for picture in clips))
+    cut = compute.cut(texts) if isinstance(compute, Limited) else {}
+    return SlotScored(metric.name, job.id, len(numbers), tuple(unreadable), crashed, tuple(cut.items()))
 
 
 def _values(scorer: ImageScorer, score: Score, clips: Sequence[list[Image]], prompts: Sequence[Prompt]) -> list[float]:
