@@ -65,7 +65,7 @@ OWN = {  # fields in which options of one class differ, by group; all others are
     },
     "schedule": {"spacing", "offset", "final", "shift"},
     "dataset": {"texts"},  # given here
-    "scorers": {"name", "strict", "revision", "sha256", "size", "licence"},
+    "scorers": {"name", "strict", "revision", "sha256", "size", "licence", "package"},
 }
 
 

@@ -33,6 +33,15 @@ class Limited:
         return self.score(images, prompts)
 
 
+class Incomplete(Exception):
+    """Raised by a `Score` that got only so far, with why. `values` are those of all pictures, nan where there is none:
+    the others are kept."""
+
+    def __init__(self, values: Sequence[float], why: str) -> None:
+        super().__init__(why)
+        self.values = list(values)
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a metric needs on the machine.
