@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster check clean
+.PHONY: help install demo test test-cluster test-isolated check clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test: install ## the tests, but for the long ones marked ci
 
 test-cluster: install ## arrays, tasks and requeueing on a real SLURM of two nodes on this machine; needs root, and apt
 	$(BIN)/python -m pytest -m cluster -n 0 -rs tests/cluster
+
+test-isolated: install ## workers of scorers that run in environments of their own, however they end
+	$(BIN)/python -m pytest -n 0 tests/metrics/test_isolated.py
 
 check: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -65,7 +65,7 @@ OWN = {  # fields in which options of one class differ, by group; all others are
     },
     "schedule": {"spacing", "offset", "final", "shift"},
     "dataset": {"name", "texts", "sha256", "size", "licence", "first", "hundred"},  # texts: given here
-    "scorers": {"name", "strict", "licence", "resize", "side"},
+    "scorers": {"name", "strict", "licence", "resize", "side", "revision", "sha256", "size", "package"},
 }
 
 

@@ -46,6 +46,8 @@ LAW: list[tuple[str, set[str]]] = [
         | NUMBERS
         | {"huggingface_hub", "diffusers", "transformers", "safetensors", "zz.worlds", "zz.hub", "zz.models"},
     ),
+    ("scorers/isolated/protocol.py", set()),  # workers import it where nothing else of zz is
+    ("scorers/isolated/workers", {"protocol", "torch", "PIL", "numpy", "hpsv2", "ImageReward", "mmcv", "mmdet"}),
     (
         "scorers",
         NUMBERS

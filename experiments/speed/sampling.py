@@ -18,16 +18,17 @@ import zz
 from zz.hub.files import resolve
 
 Side = Callable[[], Any]  # makes the pictures of a pair
+Pipe = Any  # a StableDiffusionPipeline, whose parts diffusers does not annotate
 
 
-def embedded() -> StableDiffusionPipeline:
+def embedded() -> Pipe:
     """The model that comes with zz, as diffusers opens it."""
     pipe = StableDiffusionPipeline.from_pretrained(resolve("zz:shapes"))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def larger(small: StableDiffusionPipeline) -> StableDiffusionPipeline:
+def larger(small: Pipe) -> Pipe:
     """A random U-Net of 110 million parameters on 32 x 32 latents, with the text encoder of the small model."""
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -54,9 +55,7 @@ def larger(small: StableDiffusionPipeline) -> StableDiffusionPipeline:
 
 
 @torch.no_grad()
-def authors_loop(
-    pipe: StableDiffusionPipeline, prompt: str, seed: int, steps: int, gamma1: float, gamma2: float
-) -> Any:
+def authors_loop(pipe: Pipe, prompt: str, seed: int, steps: int, gamma1: float, gamma2: float) -> Any:
     """Zigzag as the official code runs it: one picture, both branches on every leg, the schedulers of diffusers."""
     forward, back = (
         DDIMScheduler.from_config(pipe.scheduler.config),
@@ -81,7 +80,7 @@ def authors_loop(
     return pipe.image_processor.postprocess(decoded)
 
 
-def pairs(pipe: StableDiffusionPipeline, batch: int, steps: int, gamma1: float) -> dict[str, tuple[Side, Side]]:
+def pairs(pipe: Pipe, batch: int, steps: int, gamma1: float) -> dict[str, tuple[Side, Side]]:
     """By name: theirs and ours, each making `batch` pictures."""
     prompts = ["a red circle", "a blue square", "a green triangle", "two yellow stars"] * (batch // 4 or 1)
     prompts, seeds = prompts[:batch], list(range(batch))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from tests.make import files, many, run, scored
+from zz.lab.runner import Runner
 from zz.lab.scoring.names import identity
-from zz.lab.scoring.scoring import unscored
+from zz.lab.scoring.scoring import score, unscored
 from zz.lab.store.store import Store
-from zz.scorers.base import Features
+from zz.scorers.base import Features, Limited
 from zz.scorers.diversity import Diversity
 from zz.scorers.mixture.atypicality import Atypicality
 from zz.scorers.mixture.log_odds import LogOdds
@@ -253,3 +254,25 @@ def test_a_pass_leaves_few_files(store):
     assert scored(store, many(), scorers=METRICS).scores == 72
     for folder in (store.folder(many().cell) / "scores", store.folder(many().cell) / "features"):
         assert all(len(list(one.iterdir())) == 1 for one in folder.iterdir())
+
+
+@dataclass(frozen=True)
+class Nearsighted(LogOdds):
+    """Reads one word of a prompt."""
+
+    name: str = "nearsighted"
+
+    @contextmanager
+    def open(self, device="cpu"):
+        with super().open(device) as score:
+            yield Limited(score, lambda texts: {text: 1 for text in texts if "blue" in text})
+
+
+def test_prompts_that_a_metric_cuts_are_said_once(tmp_path):
+    store, jobs = Store(tmp_path), [many()]
+    run(store, *jobs)
+    runner, heard = Runner(devices="cpu", threads=1), []
+    slots = unscored(jobs, {jobs[0].id: [Nearsighted(), LogOdds()]}, store)
+    done = score(slots, store, runner, lambda slot: None, heard.append)
+    assert not done.crashed and len([line for line in heard if "nearsighted" in line]) == 1
+    assert heard[-1].startswith("nearsighted: 4 prompts are longer than the text encoder reads (1 tokens)")

@@ -15,7 +15,31 @@ from zz.hub.published import Published
 from zz.scorers.interval import Interval
 
 Score = Callable[[Sequence[Any], Sequence[Prompt]], list[float]]  # PIL pictures; lists of them where `reads_clips`
+Cut = Callable[[Sequence[str]], dict[str, int]]  # of texts those not read to the end, and how many tokens are read
 Extract = Callable[[Sequence[Any]], np.ndarray]  # PIL pictures -> features, float64  # (B, D)
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A `Score` by a text encoder that reads no more than so many tokens of a prompt.
+
+    cut: which prompts that affects
+    """
+
+    score: Score
+    cut: Cut
+
+    def __call__(self, images: Sequence[Any], prompts: Sequence[Prompt]) -> list[float]:
+        return self.score(images, prompts)
+
+
+class Incomplete(Exception):
+    """Raised by a `Score` that got only so far, with why. `values` are those of all pictures, nan where there is none:
+    the others are kept."""
+
+    def __init__(self, values: Sequence[float], why: str) -> None:
+        super().__init__(why)
+        self.values = list(values)
 
 
 @dataclass(frozen=True)
@@ -37,11 +61,15 @@ class Metric(ABC):
 
     name: str
     version: ClassVar[int]  # raised when a fix moves numbers
-    unit: ClassVar[str]
     higher_is_better: ClassVar[bool | None]  # None: neither; it has no winning rate
 
     def __post_init__(self) -> None:
         validate(self, f"scorers.{self.name}")
+
+    @property
+    @abstractmethod
+    def unit(self) -> str:
+        """What its numbers count, with their scale."""
 
     @property
     def needs(self) -> Needs:
@@ -61,7 +89,7 @@ class ImageScorer(Metric):
 
     @abstractmethod
     def open(self, device: str = "cpu") -> AbstractContextManager[Score]:
-        """Load what it needs for as long as the `with` lasts."""
+        """Load what it needs for as long as the `with` lasts. Gives a `Limited` where prompts may be cut."""
 
     def describe(self, text: str) -> Mapping[str, Any]:
         """The fields that it reads, by its world's grammar, of a prompt without them. Raises ValueError outside."""

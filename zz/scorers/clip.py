@@ -12,30 +12,43 @@ from PIL import Image
 
 from zz.data.base import Prompt
 from zz.hub.files import digest, resolve
+from zz.hub.location import find, is_id
 from zz.models.pretrained.quiet import quiet
-from zz.scorers.base import Extract, Features, ImageScorer, Needs, Score
+from zz.scorers.base import Extract, Features, ImageScorer, Limited, Needs, Score
+from zz.scorers.checkpoints import half, named, pretrained
+from zz.scorers.pictures import rgb
+from zz.scorers.text import Words
 
 
 @dataclass(frozen=True)
 class ClipSimilarity(ImageScorer):
-    """Cosine of picture and prompt, times 100: the form of CLIPScore and of PickScore.
+    """Cosine of picture and prompt, times `scale`: CLIPScore (Hessel et al., 2021) without its cut at 0.
 
-    pretrained: a folder with a CLIPModel, its tokenizer and image processor, or zz:NAME for one that comes with zz
+    pretrained: a folder with a CLIPModel, its tokenizer and image processor, a hub id, or zz:NAME for one that comes
+                with zz
+    revision:   of a hub id; None: its newest
+    scale:      100 as torchmetrics prints it, 1 for the cosine
     """
 
     pretrained: str
+    revision: str | None = None
+    scale: float = 100.0
     name: str = "similarity"
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "100 cos"
     higher_is_better: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "pretrained", resolve(self.pretrained))
-        _check(self.pretrained)
+        if not is_id(self.pretrained):
+            _check(self.pretrained)
+
+    @property
+    def unit(self) -> str:
+        return f"{self.scale:g} cos"
 
     def settings(self):
-        return {"weights": digest(Path(self.pretrained), [""])}
+        return {**named(self.pretrained, self.revision), "scale": self.scale}
 
     @property
     def needs(self):
@@ -46,25 +59,26 @@ class ClipSimilarity(ImageScorer):
         with quiet():
             from transformers import CLIPTokenizer
 
-        model, pixels = _load(self.pretrained, device)
-        tokenizer = CLIPTokenizer.from_pretrained(self.pretrained)
-        longest = model.config.text_config.max_position_embeddings
+        at = f"scorers.{self.name}.pretrained"
+        folder = find(at, self.pretrained, ("config.json",), self.revision).bring("")
+        model, pixels = load(folder, at, device)
+        words = Words(CLIPTokenizer.from_pretrained(folder), model.config.text_config.max_position_embeddings)
+        yield compared(model, pixels, words, device, self.scale)
 
-        @torch.no_grad()
-        def score(images: Sequence[Image.Image], prompts: Sequence[Prompt]) -> list[float]:
-            if not images:
-                return []
-            ids = tokenizer(
-                [prompt.text for prompt in prompts],
-                padding="max_length",
-                max_length=longest,
-                truncation=True,
-                return_tensors="pt",
-            ).to(device)
+
+def compared(model: Any, pixels: Callable[..., torch.Tensor], words: Words, device: str, scale: float) -> Limited:
+    """The cosines of pictures and prompts in a CLIP, times `scale`."""
+
+    @torch.no_grad()
+    def score(images: Sequence[Image.Image], prompts: Sequence[Prompt]) -> list[float]:
+        if not images:
+            return []
+        ids = words([prompt.text for prompt in prompts], device)
+        with half(device):
             said = model(pixel_values=pixels(images), **ids)  # both embeddings have length 1
-            return (100 * (said.image_embeds * said.text_embeds).sum(-1)).tolist()
+        return (scale * (said.image_embeds.float() * said.text_embeds.float()).sum(-1)).tolist()
 
-        yield score
+    return Limited(score, words.cut)
 
 
 @dataclass(frozen=True)
@@ -89,7 +103,7 @@ class ClipFeatures(Features):
     @contextmanager
     def open(self, device: str = "cpu") -> Iterator[Extract]:
         """Gives pictures -> float64 features  # (B, D)"""
-        model, pixels = _load(self.pretrained, device)
+        model, pixels = load(Path(self.pretrained), f"features.{self.name}.pretrained", device)
 
         @torch.no_grad()
         def features(images: Sequence[Image.Image]) -> np.ndarray:
@@ -107,22 +121,25 @@ def _check(folder: str) -> None:
         raise ValueError(f"pretrained={folder} is no folder of a CLIP: it has no config.json")
 
 
-def _load(folder: str, device: str) -> tuple[Any, Callable[[Sequence[Image.Image]], torch.Tensor]]:
+def load(folder: Path, field: str, device: str) -> tuple[Any, Callable[[Sequence[Image.Image]], torch.Tensor]]:
+    """A CLIPModel, and its folder's way of preparing pictures."""
     with quiet():
-        from transformers import CLIPImageProcessor, CLIPModel
+        from transformers import CLIPImageProcessorPil, CLIPModel
 
-        model: Any = CLIPModel.from_pretrained(folder)
-        processor = CLIPImageProcessor.from_pretrained(folder)
-    model = model.to(device).eval()
+        processor = CLIPImageProcessorPil.from_pretrained(folder)  # Pillow's resizing, whatever else is installed
+    return pretrained(CLIPModel, folder, field, device), prepared(processor, device)
 
+
+def prepared(processor: Any, device: str) -> Callable[[Sequence[Image.Image]], torch.Tensor]:
+    """Pictures as a processor of transformers prepares them for a CLIP."""
     side = (processor.crop_size["width"], processor.crop_size["height"])
 
     def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
-        pictures = [image.convert("RGB") for image in images]
+        pictures = [rgb(image) for image in images]
         if any(picture.size != side for picture in pictures):
             return processor(pictures, return_tensors="pt").pixel_values.to(device)
         x = np.stack([np.asarray(picture) for picture in pictures]) / 255  # as the processor does, many times faster
         x = (x - np.array(processor.image_mean)) / np.array(processor.image_std)
         return torch.from_numpy(x).permute(0, 3, 1, 2).float().to(device)
 
-    return model, pixels
+    return pixels

@@ -26,7 +26,8 @@ from zz.lab.runner import Runner
 from zz.lab.scoring.names import about, identity, score_name, score_names
 from zz.lab.store.store import Store, StoreError
 from zz.lab.strip import frames
-from zz.scorers.base import Features, ImageScorer, Metric, Score, SetMetric
+from zz.models.base import cut_line
+from zz.scorers.base import Features, ImageScorer, Incomplete, Limited, Metric, Score, SetMetric
 
 BATCH = 64  # pictures a slot
 
@@ -53,6 +54,7 @@ class SlotScored(NamedTuple):
     scored: int
     unreadable: tuple[str, ...] = ()  # pictures that are there but cannot be read
     crashed: str = ""  # why the metric broke down, or gave no number; what else it did is kept
+    cut: tuple[tuple[str, int], ...] = ()  # prompts that it does not read to the end, and how many tokens it reads
 
 
 class Scored(NamedTuple):
@@ -95,6 +97,7 @@ def score(
     """
     leases = Leases(runner.lease)
     made, unreadable, crashed = 0, dict[str, None](), dict[str, str]()
+    cut = dict[str, dict[str, int]]()  # by metric
 
     def on_done(one: SlotScored) -> None:
         nonlocal made
@@ -102,6 +105,8 @@ def score(
         unreadable.update(dict.fromkeys(one.unreadable))
         if one.crashed:
             crashed[one.metric] = one.crashed
+        if one.cut:
+            cut.setdefault(one.metric, {}).update(one.cut)
         tell(one)
 
     def make(todo: Sequence[ScoreSlot]) -> None:
@@ -133,6 +138,8 @@ def score(
             todo = left(todo)
         if todo:
             crashed[metric.name] = "its worker died; what it scored before is kept"
+    for name, prompts in cut.items():
+        say(f"{name}: {cut_line(prompts)}")
     return Scored(made, tuple(unreadable), crashed)
 
 
@@ -176,9 +183,9 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
             clips[picture] = frames(store.image(job.cell, picture.name), job.model.frames)
         except StoreError as error:
             unreadable.append(str(error))
-    numbers: dict[Picture, Any] = {}
+    numbers, why = dict[Picture, Any](), ""
     if clips and isinstance(metric, ImageScorer):
-        values = _values(metric, compute, list(clips.values()), [p.prompt for p in clips])
+        values, why = _values(metric, compute, list(clips.values()), [p.prompt for p in clips])
         numbers = {p: v for p, v in zip(clips, values, strict=True) if math.isfinite(v)}
         scores = {score_name(metric, p): v for p, v in numbers.items()}
         store.put_scores(job.cell, identity(metric), about(metric), scores)
@@ -189,21 +196,32 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
         numbers = {p: v for p, v in zip(clips, each, strict=True) if np.isfinite(v).all()}
         store.put_features(job.cell, identity(metric), {p.name: v for p, v in numbers.items()})
     without = [picture.name for picture in clips if picture not in numbers]
-    crashed = f"it gave no finite number for {', '.join(without)}" if without else ""
-    return SlotScored(metric.name, job.id, len(numbers), tuple(unreadable), crashed)
+    crashed = why or (f"it gave no finite number for {', '.join(without)}" if without else "")
+    texts = list(dict.fromkeys(picture.prompt.text for picture in clips))
+    cut = compute.cut(texts) if isinstance(compute, Limited) else {}
+    return SlotScored(metric.name, job.id, len(numbers), tuple(unreadable), crashed, tuple(cut.items()))
 
 
-def _values(scorer: ImageScorer, score: Score, clips: Sequence[list[Image]], prompts: Sequence[Prompt]) -> list[float]:
-    """One score a clip: its own, or the mean of its frames'. A picture is a clip of one frame."""
+def _values(
+    scorer: ImageScorer, score: Score, clips: Sequence[list[Image]], prompts: Sequence[Prompt]
+) -> tuple[list[float], str]:
+    """One score a clip: its own, or the mean of its frames'; and why some are nan. A picture is a clip of one frame."""
     if scorer.reads_clips:
-        each = score(clips, prompts)
-        _check_count(len(each), len(clips))
-        return each
+        return _complete(score, clips, prompts)
     said = [prompt for prompt, clip in zip(prompts, clips, strict=True) for _ in clip]
-    found = score([frame for clip in clips for frame in clip], said)
-    _check_count(len(found), len(said))
+    found, why = _complete(score, [frame for clip in clips for frame in clip], said)
     values = iter(found)
-    return [fmean(islice(values, len(clip))) for clip in clips]
+    return [fmean(islice(values, len(clip))) for clip in clips], why
+
+
+def _complete(score: Score, pictures: Sequence[Any], prompts: Sequence[Prompt]) -> tuple[list[float], str]:
+    """The scores; and why some are nan, where a scorer got only so far."""
+    try:
+        found, why = score(pictures, prompts), ""
+    except Incomplete as error:
+        found, why = error.values, str(error)
+    _check_count(len(found), len(pictures))
+    return found, why
 
 
 def _check_count(found: int, wanted: int) -> None:
