@@ -20,8 +20,18 @@ _ROOMS = (
     "diffusion/probes/[!.]*.py",
     "models/[!.]*.py",
     "models/attention/maps.py",
+    "scorers/[!.]*.py",
+    "scorers/geneval/[!.]*.py",
+    "scorers/shapes/[!.]*.py",
+    "scorers/video/[!.]*.py",
 )
-_FUNCTIONS = {"sample": "zz.sampling", "invert": "zz.inversion", "shapes": "zz.models.shapes"}
+_OTHERS = {
+    "sample": "zz.sampling",
+    "invert": "zz.inversion",
+    "score": "zz.scoring",
+    "shapes": "zz.models.shapes",
+    "Prompt": "zz.data.base",
+}
 
 
 @cache
@@ -33,7 +43,7 @@ def _homes() -> dict[str, str]:
             module = ".".join(("zz", *path.relative_to(here).with_suffix("").parts))
             for name in re.findall(r"^class ([A-Z]\w*)", path.read_text(encoding="utf-8"), re.M):
                 found.setdefault(name, module)
-    return found | _FUNCTIONS
+    return found | _OTHERS
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ Pipe = Any  # a StableDiffusionPipeline, whose parts diffusers does not annotate
 
 def embedded() -> Pipe:
     """The model that comes with zz, as diffusers opens it."""
-    pipe = StableDiffusionPipeline.from_pretrained(resolve("zz:shapes"))
+    pipe: Pipe = StableDiffusionPipeline.from_pretrained(resolve("zz:shapes"))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -31,7 +31,7 @@ def embedded() -> Pipe:
 def larger(small: Pipe) -> Pipe:
     """A random U-Net of 110 million parameters on 32 x 32 latents, with the text encoder of the small model."""
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
+    unet: Any = UNet2DConditionModel(
         sample_size=32,
         block_out_channels=(144, 288, 560),
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
@@ -41,13 +41,13 @@ def larger(small: Pipe) -> Pipe:
         norm_num_groups=16,
         cross_attention_dim=small.unet.config.cross_attention_dim,
     )
-    vae = AutoencoderKL(
+    vae: Any = AutoencoderKL(
         block_out_channels=(16, 16),
         down_block_types=("DownEncoderBlock2D",) * 2,
         up_block_types=("UpDecoderBlock2D",) * 2,
         norm_num_groups=8,
     )
-    pipe = StableDiffusionPipeline(
+    pipe: Pipe = StableDiffusionPipeline(
         **(small.components | {"unet": unet.eval(), "vae": vae.eval()}), requires_safety_checker=False
     )
     pipe.set_progress_bar_config(disable=True)

@@ -1,6 +1,6 @@
 """What follows when pictures are there: scores, set metrics, tables, the contact sheet."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,36 +13,22 @@ from zz.lab.cluster import Shard
 from zz.lab.job import Job
 from zz.lab.plan import merged
 from zz.lab.results import Results
+from zz.lab.runner import Runner
 from zz.lab.scoring.names import identity, score_names
-from zz.lab.scoring.scoring import SlotScored, score, unscored
+from zz.lab.scoring.scoring import Scorable, SlotScored, score, unscored
 from zz.lab.scoring.sets import measure
 from zz.lab.sheet import contact_sheet
 from zz.lab.store.manifest import put
 from zz.lab.store.store import Store, StoreError
-from zz.scorers.base import ImageScorer, SetMetric
+from zz.scorers.base import ImageScorer, Metric, SetMetric
 
 
 def finish(out: Console, asked: Request, missing: int) -> int:
     """Score what has no score yet, show the tables and the contact sheet; return the exit code."""
     store, jobs = asked.store, asked.plan.jobs
-    slots = unscored(jobs, asked.metrics, store)
-    if slots:
-        store.check_writable()
+    titles = {row.id: row.title for row in asked.manifest.rows}
+    problems, unreadable = add_scores(out, store, asked.runner, jobs, asked.metrics, titles, asked.loggers.on_scored)
     writable = store.writable()
-    if not writable:
-        warn(out, f"{store.root} can only be read: its tables are shown, and nothing is noted there")
-    with Bar(out, sum(len(slot.pictures) for slot in slots), "scores") as bar:
-
-        def tell(done: SlotScored) -> None:
-            bar.add(done.scored)
-            asked.loggers.on_scored(done)
-
-        scored = score(slots, store, asked.runner, tell, lambda text: warn(out, text))
-    problems = [*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())]
-    if writable and not Shard.here().rank:
-        problems += _set_metrics(asked)
-    for problem in problems:
-        out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
     code = 1 if missing or problems else 0
     if Shard.here().rank:
         return code
@@ -61,7 +47,7 @@ def finish(out: Console, asked: Request, missing: int) -> int:
         show_cells(out, results)
         show_comparisons(out, results, asked.allow_partial)
         asked.loggers.on_results(results)
-        if writable and not scored.unreadable:
+        if writable and not unreadable:
             code = max(code, _contact_sheet(out, asked))
         show_verdicts(out, results)
     if missing:
@@ -83,22 +69,62 @@ def _contact_sheet(out: Console, asked: Request) -> int:
     return 0
 
 
-def _set_metrics(asked: Request) -> list[str]:
+def add_scores(
+    out: Console,
+    store: Store,
+    runner: Runner,
+    jobs: Sequence[Scorable],
+    metrics: Mapping[str, Sequence[Metric]],
+    titles: Mapping[str, str],
+    on_scored: Callable[[SlotScored], None] = lambda done: None,
+) -> tuple[list[str], bool]:
+    """Score what has no score yet, and compute set metrics; what went wrong, and whether a picture cannot be read.
+
+    metrics, titles: by row
+    """
+    slots = unscored(jobs, metrics, store)
+    if slots:
+        store.check_writable()
+    writable = store.writable()
+    if not writable:
+        warn(out, f"{store.root} can only be read: its tables are shown, and nothing is noted there")
+    with Bar(out, sum(len(slot.pictures) for slot in slots), "scores") as bar:
+
+        def tell(done: SlotScored) -> None:
+            bar.add(done.scored)
+            on_scored(done)
+
+        scored = score(slots, store, runner, tell, lambda text: warn(out, text))
+    problems = [*scored.unreadable, *(f"scorer {name}: {why}" for name, why in scored.crashed.items())]
+    if writable and not Shard.here().rank:
+        problems += _set_metrics(store, runner, jobs, metrics, titles)
+    for problem in problems:
+        out.print(f"[red]{escape(problem)}[/]", soft_wrap=True)
+    return problems, bool(scored.unreadable)
+
+
+def _set_metrics(
+    store: Store,
+    runner: Runner,
+    jobs: Sequence[Scorable],
+    metrics: Mapping[str, Sequence[Metric]],
+    titles: Mapping[str, str],
+) -> list[str]:
     """Compute set metrics from the features that are there; they are kept in the store. What went wrong, if anything.
 
     One that breaks down takes no other with it.
     """
-    device, problems = asked.runner.device_list()[0], dict[str, None]()
-    for job in asked.plan.jobs:
-        for metric in asked.metrics.get(job.id, ()):
+    device, problems = runner.device_list()[0], dict[str, None]()
+    for job in jobs:
+        for metric in metrics.get(job.id, ()):
             if isinstance(metric, SetMetric):
                 try:
-                    measure(metric, job, asked.store, device)
+                    measure(metric, job, store, device)
                 except StoreError:
                     raise
                 except Exception as error:
                     said = f"{type(error).__name__}: {error}".split("\n")[0]
-                    problems[f"scorer {metric.name}, {asked.manifest.row(job.id).title}: {said}"] = None
+                    problems[f"scorer {metric.name}, {titles[job.id]}: {said}"] = None
     return list(problems)
 
 

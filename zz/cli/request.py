@@ -83,7 +83,7 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
     rows, metrics = list[Row](), dict[str, tuple[Metric, ...]]()
     measurements, by_row = dict[str, tuple[Measurement, ...]](), dict[str, Mapping[str, Any]]()
     for job, role, control_of, asked_with in asked:
-        found = tuple(_metrics(asked_with).values())
+        found = tuple(metrics_of(asked_with).values())
         metrics[job.id] = tuple(dict.fromkeys((*metrics.get(job.id, ()), *found)))
         probes = _measurements(asked_with) if role == "asked" else ()
         measurements[job.id] = tuple(dict.fromkeys((*measurements.get(job.id, ()), *probes)))
@@ -199,7 +199,8 @@ def _loggers(config: Mapping[str, Any]) -> list[Logger]:
     return [build(node) for node in _named("logger", config).values()]
 
 
-def _metrics(config: Mapping[str, Any]) -> Mapping[str, Metric]:
+def metrics_of(config: Mapping[str, Any]) -> Mapping[str, Metric]:
+    """What a config asks that pictures are scored by, by name."""
     return {name: build(node) for name, node in _named("scorers", config).items()}
 
 
@@ -254,7 +255,7 @@ def _job(config: Mapping[str, Any]) -> Job:
     if config["seed"] + max(prompt.seed or 0 for prompt in dataset.prompts) + REPEAT * dataset.repeats >= 2**63:
         raise Refusal(f"seed={config['seed']} is too large: seed + prompt number must stay below 2^63")
     recipe = recipe_of(config)
-    scorers = tuple(m for m in _metrics(config).values() if isinstance(m, ImageScorer) and m.reads)
+    scorers = tuple(m for m in metrics_of(config).values() if isinstance(m, ImageScorer) and m.reads)
     return Job.of(recipe, _listed(dataset, config["seed"], scorers, config["limit"]), config["limit"])
 
 
@@ -287,7 +288,7 @@ def _listed(dataset: PromptSet, seed: int, scorers: tuple[ImageScorer, ...], lim
         for scorer in scorers:
             if not any(field in meta for field in scorer.reads):
                 meta |= scorer.describe(prompt.text)
-        return Prompt(prompt.text, meta, prompt.seed)
+        return replace(prompt, meta=meta)
 
     if not scorers:
         return listed

@@ -21,11 +21,13 @@ class Prompt:
     text: what the model reads
     meta: what its benchmark says of it: a category, a GenEval record, ...
     seed: its own, which the request's `seed` is added to; None: its number in the whole set
+    files: SHA-256 of its pictures' files, repeat by repeat, where they were not made here
     """
 
     text: str
     meta: Mapping[str, Any] = field(default_factory=dict, hash=False)
     seed: int | None = None
+    files: tuple[str, ...] | None = None
 
 
 class Picture(NamedTuple):
@@ -38,8 +40,14 @@ class Picture(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its file is called: the seed, and 12 hex digits of the text's SHA-256."""
-        return picture_name(self.prompt.text, self.seed)
+        """What its file is called: the seed, and 12 hex digits of the text's SHA-256.
+
+        One that was not made here has its number among its prompt's pictures, and digits of text and file.
+        """
+        if (files := self.prompt.files) is None:
+            return picture_name(self.prompt.text, self.seed)
+        file = files[self.repeat] if self.repeat < len(files) else "none"
+        return picture_name(f"{self.prompt.text}/{file}", self.repeat)
 
 
 def picture_name(text: str, seed: int) -> str:
@@ -74,8 +82,8 @@ class PromptList:
 
     @cached_property
     def record_digest(self) -> str:
-        """16 hex digits of everything: texts, seeds and meta."""
-        return _digest([[p.text, p.seed, dict(p.meta)] for p in self.entries])
+        """16 hex digits of everything: texts, seeds and meta, and the files of pictures that were not made here."""
+        return _digest([[p.text, p.seed, dict(p.meta), *(p.files or ())] for p in self.entries])
 
     def pictures(self, limit: int | None = None) -> list[Picture]:
         """The pictures of the first `limit` entries, repeat by repeat."""

@@ -47,7 +47,9 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """The cell in a few words: the sampler, and whatever is not as usual."""
+        """The cell in a few words: the sampler, and whatever is not as usual; of pictures from elsewhere their name."""
+        if "pictures" in self.ledger:
+            return str(self.ledger["pictures"]["name"])
         words = [_words(self.ledger["sampler"]), f"T={self.ledger['steps']}"]
         for part, usual in (
             ("schedule", "ModelSchedule"),
@@ -97,8 +99,18 @@ def titles(cells: Sequence[Cell]) -> dict[str, str]:
     """By key: each cell's title, with whatever else tells it from the others (another size, another model ...)."""
     flat = {cell.key: cell.flat() for cell in cells}
     names = dict.fromkeys(name for ledger in flat.values() for name in ledger)
-    differ = [name for name in names if len({repr(ledger.get(name)) for ledger in flat.values()}) > 1]
-    shown = ("sampler", "steps", "schedule", "solver", "guidance", "negative_prompt", "format")  # in every title
+    made = [ledger for ledger in flat.values() if "pictures.name" not in ledger]
+    differ = [name for name in names if len({repr(ledger.get(name)) for ledger in made}) > 1]
+    shown = (
+        "sampler",
+        "steps",
+        "schedule",
+        "solver",
+        "guidance",
+        "negative_prompt",
+        "format",
+        "pictures",
+    )
     more = [name for name in differ if name.split(".")[0] not in shown and not name.endswith(".version")]
     found = {cell.key: _with(cell.title, flat[cell.key], more) for cell in cells}
     if len(set(found.values())) < len(found):  # told apart by versions only

@@ -178,6 +178,11 @@ class Job:
         """The model of its recipe."""
         return self.recipe.model
 
+    @property
+    def frames(self) -> int:
+        """Frames of one of its clips; 1 for pictures."""
+        return self.recipe.model.frames
+
     @cached_property
     def id(self) -> str:
         """The row's name: 16 hex digits of the cell's key and of the prompt list, whatever the limit."""

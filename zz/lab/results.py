@@ -50,7 +50,10 @@ class Results:
         """The row's prompt list."""
         where = row.prompts, row.repeats
         if where not in self._lists:
-            entries = tuple(Prompt(e["text"], e.get("meta", {}), e["seed"]) for e in self.store.prompts(row.prompts))
+            entries = tuple(
+                Prompt(e["text"], e.get("meta", {}), e["seed"], tuple(e["files"]) if "files" in e else None)
+                for e in self.store.prompts(row.prompts)
+            )
             self._lists[where] = PromptList(row.dataset, entries, row.repeats)
         return self._lists[where]
 
@@ -148,9 +151,29 @@ class Results:
         return self.store.measured(_Key(row.cell), names[0], picture.name) if names else None
 
     def compare(self, ours: Row, theirs: Row, name: str, where: Where | None = None) -> Winning:
-        """Paired over the entries that both have, and the repeats."""
+        """Paired over the entries that both have, and the repeats.
+
+        Rows over different prompt lists are paired by text and seed, or, where a seed is not known, by text and number.
+        """
         better = bool(self.metrics[name]["higher_is_better"])
+        if ours.prompts != theirs.prompts:
+            seeded = ours.seeded and theirs.seeded
+            first, second = (self._by_text(row, name, seeded, where) for row in (ours, theirs))
+            both = [key for key in first if key in second]
+            n = min((min(len(first[key]), len(second[key])) for key in both), default=0)  # of each as many as all have
+            a, b = ({i: scores[key][:n] for i, key in enumerate(both)} for scores in (first, second))
+            return winning(a, b, better)
         return winning(self.by_picture(ours, name, where), self.by_picture(theirs, name, where), better)
+
+    def _by_text(
+        self, row: Row, name: str, seeded: bool, where: Where | None
+    ) -> dict[tuple[str, int | None], tuple[float, ...]]:
+        """The scores of each text's pictures, or of each text and seed, in order; of pictures that have one."""
+        x, found = self.values(row, name), dict[tuple[str, int | None], list[float]]()
+        for p in self.pictures(row):
+            if math.isfinite(score := x[p.entry, p.repeat]) and (where is None or where(p.prompt)):
+                found.setdefault((p.prompt.text, p.seed if seeded else None), []).append(float(score))
+        return {key: tuple(scores) for key, scores in found.items()}
 
     def comparisons(self, partial: bool = False) -> list[Comparison]:
         """Each row that was asked for against each of its controls, in each score that has a direction.
@@ -162,6 +185,10 @@ class Results:
             for role, control in self.manifest.controls_of(row):
                 for name, about in (row.scorers or {}).items():
                     if about["kind"] == "set" or about["higher_is_better"] is None:
+                        continue
+                    if role == "against":  # of another run, over prompts of its own
+                        if (other := self.compare(row, control, name)).n:
+                            found.append(Comparison(row, role, control, name, other))
                         continue
                     ours, theirs = self.scores(row, name).keys(), self.scores(control, name).keys()
                     if ours & theirs and (partial or ours <= theirs):

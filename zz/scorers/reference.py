@@ -14,6 +14,7 @@ from zz.hub.files import cache, file_digest
 from zz.hub.published import Published
 from zz.scorers.base import Extract
 from zz.scorers.frechet import Moments, Tally, tally
+from zz.scorers.pictures import rgb
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 CHUNK = 256  # pictures in memory at once
@@ -98,7 +99,7 @@ def check_dimensions(scorer: str, ours: int, theirs: int) -> None:
 def _read(path: Path, scorer: str) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            return rgb(image)
     except Exception as error:  # any that Pillow raises
         raise ValueError(f"scorers.{scorer}.against: {path} cannot be read ({error}); mend or remove it") from error
 

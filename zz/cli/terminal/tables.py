@@ -11,7 +11,7 @@ from rich.table import Table
 
 from zz.cli.terminal import remarks
 from zz.cli.terminal.console import arrow, number, rate
-from zz.lab.results import Results, meta_is
+from zz.lab.results import Comparison, Results, meta_is
 from zz.lab.store.manifest import Row
 from zz.lab.store.store import CellSummary
 
@@ -120,7 +120,9 @@ def show_comparisons(out: Console, results: Results, partial: bool = False, scor
     found = [one for one in results.comparisons(partial) if not scores or one.score in scores]
     if not found:
         return _say(out, remarks.of_comparisons(results, partial, scores))
-    table = Table(title="paired with the controls, by prompt and seed")
+    table = Table(
+        title=f"paired with {'other rows' if found[0].role == 'against' else 'the controls'}, by {_key(found[0])}"
+    )
     for head in ("score", "win/tie/loss", "winning rate", "mean difference", "p"):
         table.add_column(head, justify="left" if head == "score" else "right")
     titles = list(dict.fromkeys(one.row.title for one in found))
@@ -128,13 +130,18 @@ def show_comparisons(out: Console, results: Results, partial: bool = False, scor
     for one in found:
         w = one.winning
         number_of = f"{titles.index(one.row.title) + 1} / " if len(titles) > 1 else ""
-        names.append(f"{number_of}{one.role} ({one.against.predictions})")
+        against = one.against.title if one.role == "against" else one.role
+        names.append(f"{number_of}{against} ({one.against.predictions})")
         lines.append([one.score, f"{w.win}/{w.tie}/{w.loss}", rate(w.rate), number(w.difference), f"{w.p:.2g}"])
     numbered(out, table, names, lines, "against (predictions)")
     if len(titles) > 1:
         for n, title in enumerate(titles, 1):
             out.print(f"  {n} / ...: {escape(title)}", soft_wrap=True)
     _say(out, remarks.of_comparisons(results, partial, scores))
+
+
+def _key(one: Comparison) -> str:
+    return "prompt and seed" if one.row.seeded and one.against.seeded else "prompt"
 
 
 def show_store(out: Console, cells: Sequence[CellSummary], titles: Sequence[str], root: str) -> None:

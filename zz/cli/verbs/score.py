@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from zz.cli.conf import Refusal
 from zz.cli.finish import finish
+from zz.cli.given import score_given
 from zz.cli.request import put, request
 from zz.cli.terminal.console import console, warn
 from zz.cli.terminal.plan import show_plan
@@ -15,6 +16,15 @@ from zz.cli.terminal.plan import show_plan
 def score(configs: Sequence[DictConfig]) -> int:
     """Score what is there of the cells that `zz.run` would make with the same words; return the exit code."""
     out = console(needed=False)
+    if any(config.images is not None for config in configs):
+        if len(configs) > 1:
+            raise Refusal(f"images={configs[0].images} is one row; leave out what is swept over")
+        return score_given(out, configs[0])
+    if alone := [name for name in ("prompts", "seeds", "against") if configs[0][name] is not None]:
+        raise Refusal(
+            f"{alone[0]}={configs[0][alone[0]]} is of pictures that were not made here; name their folder too, as "
+            "images=FOLDER"
+        )
     asked = request(configs, partial(warn, out))
     if not asked.plan.there:
         raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")

@@ -19,6 +19,7 @@ from PIL.Image import Image
 from zz.data.base import Picture, Prompt
 from zz.lab import pool
 from zz.lab.cluster import Shard
+from zz.lab.given import Given
 from zz.lab.job import Job
 from zz.lab.lease import POLL, Leases, sweep
 from zz.lab.pool import Alive, OnMessage
@@ -28,9 +29,11 @@ from zz.lab.store.store import Store, StoreError
 from zz.lab.strip import frames
 from zz.models.base import cut_line
 from zz.scorers.base import Features, ImageScorer, Incomplete, Limited, Metric, Score, SetMetric
+from zz.scorers.pictures import rgb
 
 BATCH = 64  # pictures a slot
 
+Scorable = Job | Given
 Asked = Mapping[str, Sequence[Metric]]  # by row: what its pictures are scored by
 
 
@@ -38,7 +41,7 @@ class ScoreSlot(NamedTuple):
     """Some pictures of a row, to be scored by one metric."""
 
     metric: ImageScorer | Features
-    job: Job
+    job: Scorable
     pictures: tuple[Picture, ...]
 
     def lease(self, store: Store) -> Path:
@@ -65,7 +68,7 @@ class Scored(NamedTuple):
     crashed: Mapping[str, str]  # metrics that broke down, and why
 
 
-def unscored(jobs: Sequence[Job], asked: Asked, store: Store) -> list[ScoreSlot]:
+def unscored(jobs: Sequence[Scorable], asked: Asked, store: Store) -> list[ScoreSlot]:
     """Pictures that are there and have no number yet, by metric, in slots."""
     found: dict[ImageScorer | Features, list[ScoreSlot]] = {}
     for job in jobs:
@@ -75,7 +78,7 @@ def unscored(jobs: Sequence[Job], asked: Asked, store: Store) -> list[ScoreSlot]
             names, known = _kept(metric, job, store)
             named = zip(job.pictures, job.names(), names, strict=True)
             todo = [p for p, name, score in named if score not in known and name in there]
-            batch = max(1, BATCH // job.model.frames)
+            batch = max(1, BATCH // job.frames)
             cut = [tuple(todo[start : start + batch]) for start in range(0, len(todo), batch)]
             found.setdefault(metric, []).extend(ScoreSlot(metric, job, some) for some in cut)
     return [slot for slots in found.values() for slot in slots]
@@ -180,8 +183,8 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
     clips, unreadable = dict[Picture, list[Image]](), []
     for picture in slot.pictures:
         try:
-            clips[picture] = frames(store.image(job.cell, picture.name), job.model.frames)
-        except StoreError as error:
+            clips[picture] = frames(rgb(store.image(job.cell, picture.name)), job.frames)
+        except (StoreError, ValueError) as error:  # what is no picture, or has levels without a scale
             unreadable.append(str(error))
     numbers, why = dict[Picture, Any](), ""
     if clips and isinstance(metric, ImageScorer):
@@ -231,7 +234,7 @@ def _check_count(found: int, wanted: int) -> None:
 
 def _lacking(slots: Sequence[ScoreSlot], store: Store, unreadable: Collection[str]) -> list[ScoreSlot]:
     """The slots that still have pictures without a number, but for those that cannot be read."""
-    lacking = dict[tuple[ImageScorer | Features, Job], set[str]]()
+    lacking = dict[tuple[ImageScorer | Features, Scorable], set[str]]()
     for metric, job in dict.fromkeys((slot.metric, slot.job) for slot in slots):
         names, known = _kept(metric, job, store)
         lacking[metric, job] = {name for name, kept in zip(job.names(), names, strict=True) if kept not in known}
@@ -246,7 +249,7 @@ def _lacking(slots: Sequence[ScoreSlot], store: Store, unreadable: Collection[st
     ]
 
 
-def _kept(metric: ImageScorer | Features, job: Job, store: Store) -> tuple[list[str], Collection[str]]:
+def _kept(metric: ImageScorer | Features, job: Scorable, store: Store) -> tuple[list[str], Collection[str]]:
     """What a metric's numbers of a job's pictures are called, in order, and those that are there."""
     if isinstance(metric, ImageScorer):
         names = score_names(metric.reads, job.prompts, job.limit)

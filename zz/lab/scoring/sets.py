@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from zz.lab.job import Job
 from zz.lab.scoring.names import identity, kept, score_names, set_name
+from zz.lab.scoring.scoring import Scorable
 from zz.lab.stats import Interval
 from zz.lab.store.store import Store
 from zz.scorers.base import Features, ImageScorer, SetMetric
@@ -30,7 +30,7 @@ def reference(metric: SetMetric, store: Store, device: str = "cpu") -> Mapping[s
         return made
 
 
-def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> Interval | None:
+def measure(metric: SetMetric, job: Scorable, store: Store, device: str = "cpu") -> Interval | None:
     """The metric of a row's pictures that have features, kept by what it read; None if too few have, or it is nan.
 
     Raises what the metric raises, and ValueError where what it gives is infinite; that is not kept.
@@ -54,7 +54,7 @@ def measure(metric: SetMetric, job: Job, store: Store, device: str = "cpu") -> I
     return found
 
 
-def _of(features: Features | ImageScorer, job: Job, store: Store) -> tuple[Mapping[str, np.ndarray], list[str]]:
+def _of(features: Features | ImageScorer, job: Scorable, store: Store) -> tuple[Mapping[str, np.ndarray], list[str]]:
     """The vectors of a job's pictures by name, and these names in the pictures' order; scores have one dimension."""
     if isinstance(features, ImageScorer):
         scores = store.scores(job.cell, identity(features))

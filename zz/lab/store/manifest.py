@@ -10,7 +10,15 @@ from typing import Any
 from zz.lab.store.atomic import StoreError, clear_errors, read_json, scan, write_json
 from zz.lab.store.store import Store
 
-ROLES = ("asked", "standard", "guidance_matched", "compute_matched_predictions", "compute_matched_evals", "e_cfg")
+ROLES = (
+    "asked",
+    "standard",
+    "guidance_matched",
+    "compute_matched_predictions",
+    "compute_matched_evals",
+    "e_cfg",
+    "against",
+)
 
 
 @dataclass(frozen=True)
@@ -20,12 +28,13 @@ class Row:
     id:         of the row; `cell` its cell's key, `prompts` its prompt list's digest
     dataset:    the prompt set's name
     title:      the cell in words, beside the others of its manifest
-    role:       asked, or the control that it was made as
+    role:       asked, or the control that it was made as; against: of another run
     controls:   the rows that it is a control of: (id, the role that it has there), ...
     scorers:    name and identity of each metric that it is scored by: {"shapes_correct": "shapes_correct-1a2b3c4d"}
     wanted:     how many entries were asked for, and `repeats` how many pictures of each
     predictions, evals: guided predictions and network evaluations an image
     overrides:  the words that it was asked with, where it is one of an experiment
+    seeded:     whether its pictures' seeds are known; if not, it is paired with others by prompt alone
     """
 
     id: str
@@ -41,6 +50,7 @@ class Row:
     predictions: int = 0
     evals: int = 0
     overrides: tuple[str, ...] = ()
+    seeded: bool = True
 
 
 @dataclass(frozen=True)

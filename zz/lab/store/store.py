@@ -27,6 +27,7 @@ It knows no torch, no models, and nobody's intentions.
 
 import contextlib
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -182,9 +183,22 @@ class Store(Records):
         try:
             with Image.open(path) as image:
                 image.load()
-                return image.convert("RGB")
+                return image.copy()
         except Exception as error:  # any that Pillow raises
             raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
+
+    def link_image(self, cell: Cell, name: str, file: Path) -> None:
+        """Take in a picture that was not made here, of any format, as a link to its file; a copy where links fail."""
+        path = self.image_path(cell, name)
+        with clear_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_symlink() and path.readlink() == file:
+                return
+            with replacing(path) as temporary:
+                try:
+                    temporary.symlink_to(file)
+                except OSError:  # a file system without links
+                    shutil.copyfile(file, temporary)
 
     def put_failure(self, cell: Cell, name: str, prompt: str, seed: int, error: str) -> None:
         """Record why a picture could not be made; forgotten when it is made after all."""
