@@ -63,6 +63,7 @@ LAW: list[tuple[str, set[str]]] = [
         },
     ),
     ("sampling.py", MATHS | {"PIL", "zz.models"}),
+    ("scoring.py", MATHS | NUMBERS | {"zz.data", "zz.scorers"}),
     ("inversion.py", MATHS | {"PIL", "numpy", "zz.models", "zz.sampling"}),
     ("lab/cell.py", set()),
     ("lab/store", {"PIL", "numpy", "zz.lab.cell"}),
@@ -135,6 +136,7 @@ LAW: list[tuple[str, set[str]]] = [
             "zz.data",
             "zz.diffusion",
             "zz.experiments",
+            "zz.hub",
             "zz.inversion",
             "zz.lab",
             "zz.models",
@@ -146,7 +148,7 @@ LAW: list[tuple[str, set[str]]] = [
     ("__init__.py", {"zz"}),
     ("", {"zz.cli.command"}),  # the roof
 ]
-COMMANDS = {path.stem for path in ROOT.glob("*.py")} - {"__init__", "sampling", "inversion"}
+COMMANDS = {path.stem for path in ROOT.glob("*.py")} - {"__init__", "sampling", "scoring", "inversion"}
 FILES = sorted(
     str(path.relative_to(ROOT))
     for folder in (ROOT, ROOT / "experiments", ROOT / "analysis")

@@ -37,6 +37,12 @@ class Source(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(TEXT[first : len(TEXT) // 2] if self.habit == "cut" else TEXT[first:])
 
+    def do_HEAD(self):
+        self.send_response(404 if self.habit == "gone" else 200)
+        if self.habit != "no length":
+            self.send_header("Content-Length", str(len(TEXT)))
+        self.end_headers()
+
     def log_message(self, *args):
         pass
 
@@ -88,6 +94,23 @@ def test_a_wrong_digest_is_refused_and_kept(source):
     with pytest.raises(ValueError, match=rf"dataset=x: .*SHA-256 is {SHA}, but 0000.* is the digest of this version"):
         file.fetch("dataset=x")
     assert file.here
+
+
+def test_a_size_that_is_wrong_is_refused(source):
+    with pytest.raises(ValueError, match=f"it has {len(TEXT):,} bytes, not 7; remove the file"):
+        Published(source.url, size=7).fetch("dataset=x")
+
+
+def test_a_size_that_is_not_known_is_asked_for_and_may_stay_unknown(source, monkeypatch):
+    assert Published(source.url).announced == len(TEXT) and source.asked == []
+    assert Published(source.url, size=7).announced == 7
+    for habit in ("gone", "no length"):
+        source.habit = habit
+        assert Published(source.url).announced is None
+    assert Published("http://127.0.0.1:9/prompts.csv").announced is None
+    source.habit = ""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert Published(source.url).announced is None
 
 
 def test_an_unknown_digest_is_that_of_the_first_download(source):

@@ -20,7 +20,7 @@ from tests.parity import tiny
 from zz.hub import location as hub
 
 COMMIT, REPO = "0123456789abcdef0123456789abcdef01234567", "makers/model"
-SD = ["model=sd", "size=16"]
+SD = ["model=sd", "size=16", "dataset=shapes", "scorers=[]"]
 
 
 @pytest.fixture(scope="module")
@@ -350,12 +350,12 @@ def test_without_a_network_it_is_said_at_once(monkeypatch):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    hub._reachable.cache_clear()
+    hub.reachable.cache_clear()
     try:
         with pytest.raises(ValueError, match=r"cannot be reached.*`python -m zz\.doctor` with the same words says"):
             hub.find("model.pretrained", "stabilityai/stable-diffusion-xl-base-1.0", ("model_index.json",))
     finally:
-        hub._reachable.cache_clear()
+        hub.reachable.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -400,7 +400,7 @@ def test_a_transformer(doctor, tmp_path, option, monkeypatch):
     """Its parts, what it predicts, its T5 where it has one, and a tokenizer that needs another package."""
     make = {"sd3": tiny.sd3, "flux_dev": tiny.flux}.get(option, lambda: tiny.hunyuan("1.2"))
     make().save_pretrained(tmp_path / "it")
-    line = [f"model={option}", f"model.pretrained={tmp_path / 'it'}", "size=64", "model.card.memory_gb=0.1"]
+    line = [f"model={option}", *SD[2:], f"model.pretrained={tmp_path / 'it'}", "size=64", "model.card.memory_gb=0.1"]
     code, states, out, _ = doctor(*line, "model.card.gated=false")
     assert code == 0 and states["facts"] == states["weights"] == "ok"
     assert f"prediction_type={'v_prediction' if option == 'hunyuan_dit_12' else 'flow_prediction'}, 64x64" in out

@@ -196,7 +196,7 @@ BAD = {
     "store=": "store= must be a folder",
     "controls=maybe": "controls=maybe must be true or false",
     "zigzag": "'zigzag' is not understood (missing EQUAL at '<EOF>'); write key=value",
-    "model=sd model.pretrained=/nowhere": "model=sd names no dataset of its own; choose one with dataset=",
+    "model=sd model.pretrained=/nowhere ~dataset": "model=sd names no dataset of its own; choose one with dataset=",
     "model=sd": "model.pretrained is not set; set it with model.pretrained=",
     "model=sd dataset=inline dataset.texts=[a]": "model.pretrained is not set; set it with model.pretrained=",
     "model=sd model.pretrained=/nowhere dataset=inline dataset.texts=[a]": "model.pretrained=/nowhere",

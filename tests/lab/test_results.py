@@ -283,7 +283,7 @@ def test_a_set_metric_says_what_it_lacks(store_path):
     (row,) = results.manifest.rows
     assert f"shapes_fd is of fewer prompts: 3 of 4 for {row.title}" in text
     assert "shapes_fd: 3 pictures are fewer than its features have dimensions (8)" in text
-    assert "shapes_diversity has no value (-): too few pictures have features, or no prompt has two" in text
+    assert "shapes_diversity has no value (-): too few pictures, or no prompt has two" in text
     assert "singular" not in told(show_cells, results, ["shapes_diversity"])
 
 

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 from tests.make import job
+from zz.lab.job import CONTROLS
 from zz.lab.results import Results
 from zz.lab.store import manifest
-from zz.lab.store.manifest import ROLES, Manifest, Row, find
+from zz.lab.store.manifest import Manifest, Row, find
 from zz.lab.store.store import Store, StoreError
 
 SCORERS = {"log_odds": {"id": "log_odds-1a2b3c4d", "kind": "image", "unit": "nats", "higher_is_better": True}}
@@ -50,7 +51,7 @@ def test_a_manifest_comes_back_as_it_was(store, kept):
     for name in (None, "gap", whole.id):
         assert find(store, name) == whole
     ours, *controls = find(store).rows
-    assert find(store).controls_of(ours) == list(zip(ROLES[1:-1], controls, strict=True))
+    assert find(store).controls_of(ours) == list(zip(CONTROLS, controls, strict=True))
     assert find(store).controls_of(controls[0]) == []
 
 

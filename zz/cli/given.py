@@ -12,6 +12,7 @@ from zz.cli.conf import Refusal
 from zz.cli.config import build, resolved, store_of
 from zz.cli.finish import add_scores
 from zz.cli.request import about_metric, metrics_of
+from zz.cli.terminal.parity import check_parity, show_parity
 from zz.cli.terminal.tables import show_cells, show_comparisons
 from zz.data.base import Prompt, PromptList
 from zz.data.gallery import Gallery, gallery
@@ -36,6 +37,7 @@ def score_given(out: Console, config: DictConfig) -> int:
     metrics = tuple(metrics_of(values).values())
     if not metrics:
         raise Refusal("scorers=[]: name what the pictures are scored by, as scorers=[hps_v21,pickscore]")
+    pair = check_parity(values["parity"], {metric.name: metric for metric in metrics})
     against = manifest.find(store, values["against"]) if values["against"] else None
     found = gallery(*(values[field] for field in ("images", "prompts", "name", "column", "delimiter", "seeds")))
     for remark in found.remarks:
@@ -53,7 +55,10 @@ def score_given(out: Console, config: DictConfig) -> int:
         soft_wrap=True,
     )
     problems, _ = add_scores(out, store, runner, [given], {given.id: metrics}, {given.id: name})
-    return _show(out, store, asked, bool(problems), values["allow_partial"])
+    code = _show(out, store, asked, bool(problems), values["allow_partial"])
+    if pair:
+        show_parity(out, Results(store, asked), pair)
+    return code
 
 
 def _described(prompts: PromptList, metrics: Sequence[Metric]) -> PromptList:

@@ -171,6 +171,8 @@ def about_metric(metric: Metric) -> Mapping[str, Any]:
     }
     if isinstance(metric, SetMetric):
         found |= {"features": identity(metric.features), "of_covariance": metric.of_covariance}
+        if isinstance(metric.features, ImageScorer):
+            found["sums"] = list(metric.features.reads)
     return found
 
 
@@ -293,7 +295,7 @@ def _listed(dataset: PromptSet, seed: int, scorers: tuple[ImageScorer, ...], lim
     if not scorers:
         return listed
     entries = (*map(described, listed.entries[:limit]), *(listed.entries[limit:] if limit is not None else ()))
-    return PromptList(listed.name, entries, listed.repeats, listed.dropped)
+    return replace(listed, entries=entries)
 
 
 def _model(config: Mapping[str, Any]) -> Model:

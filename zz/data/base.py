@@ -63,12 +63,14 @@ class PromptList:
     entries: each with its final seed
     repeats: pictures an entry
     dropped: entries left out because their text and seed came before
+    remarks: what its user should know of the set
     """
 
     name: str
     entries: tuple[Prompt, ...]
     repeats: int = 1
     dropped: int = 0
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, texts: Sequence[str], seed: int = 0, name: str = "inline") -> "PromptList":
@@ -177,7 +179,7 @@ class PromptSet(ABC):
                 continue
             seen.add(mine)
             found.append(one)
-        return PromptList(self.name, tuple(found), self.repeats, dropped)
+        return PromptList(self.name, tuple(found), self.repeats, dropped, self.remarks)
 
     def _selected(self) -> list[Prompt]:
         found = list(self.prompts)

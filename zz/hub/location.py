@@ -95,6 +95,11 @@ def is_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith(("/", ".", "~")) and not Path(name).is_dir()
 
 
+def at_revision(name: str, revision: str | None) -> str:
+    """ID@REVISION, where `name` is a hub id and a revision is given."""
+    return f"{name}@{revision}" if revision and is_id(name) else name
+
+
 @cache  # one request a process, so that a whole run uses the same commit
 def _on_hub(
     field: str, name: str, markers: tuple[str, ...], revision: str | None, mirrors: tuple[str, ...]
@@ -189,12 +194,16 @@ def _fetched(repo: str, revision: str | None, path: str) -> str:
     return hf_hub_download(repo, path.lstrip("/"), revision=revision, local_files_only=not _reachable())
 
 
-@cache
 def _reachable() -> bool:
-    """Whether the hub's machine answers, so that nobody waits for a request to be tried five times over."""
-    at = urlsplit(constants.ENDPOINT)
-    if constants.is_offline_mode() or getproxies() or not at.hostname:
-        return True  # what asks for the file knows better
+    return constants.is_offline_mode() or reachable(constants.ENDPOINT)  # what asks for the file knows better
+
+
+@cache
+def reachable(address: str) -> bool:
+    """Whether the machine of an address answers, so that nobody waits for a request to be tried five times over."""
+    at = urlsplit(address)
+    if getproxies() or not at.hostname:
+        return True
     try:
         socket.create_connection((at.hostname, at.port or (80 if at.scheme == "http" else 443)), timeout=5).close()
     except OSError:
@@ -211,4 +220,4 @@ def _bring(repo: str, commit: str, inside: str, variant: str | None) -> None:
     snapshot_download(repo, revision=commit, allow_patterns=wanted)
 
 
-__all__ = ["Location", "find", "is_id", "lacking", "refusal"]
+__all__ = ["Location", "at_revision", "find", "is_id", "lacking", "reachable", "refusal"]

@@ -15,14 +15,16 @@ from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
-from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils.tqdm import tqdm
 
 from zz.hub.files import cache, sha256
+from zz.hub.location import reachable
 
 _HF = re.compile(r"hf:(?P<kind>datasets/|spaces/)?(?P<repo>[^/@:]+/[^/@:]+)@(?P<revision>[^/@:]+)/(?P<file>[^:]+)")
 TIMEOUT = 30  # seconds without an answer
+ASK = 5  # seconds for a question that may stay open
 
 
 class _Hub(NamedTuple):
@@ -91,6 +93,20 @@ class Published:
             return Path(found) if isinstance(found, str) else None
         return None
 
+    @cached_property
+    def announced(self) -> int | None:
+        """Its bytes, by what is known here or by what its source says; None where neither tells. Downloads nothing."""
+        host = urlsplit(self.address)
+        if self.size is not None or constants.is_offline_mode() or not reachable(f"{host.scheme}://{host.netloc}"):
+            return self.size
+        try:
+            if self._hub:
+                return get_hf_file_metadata(self.address, timeout=ASK).size
+            with urlopen(Request(self.address, method="HEAD"), timeout=ASK) as answer:
+                return int(answer.headers["Content-Length"])
+        except Exception:  # any that the transport raises; a size is no need
+            return None
+
     @property
     def recorded(self) -> str | None:
         """The digest that holds: the one that is known, or that of the first download."""
@@ -107,6 +123,11 @@ class Published:
 
     def checked(self, path: Path) -> Path:
         """The file, if it is the one that was published. Raises ValueError where it is not."""
+        if self.size is not None and (held := path.stat().st_size) != self.size:
+            raise ValueError(
+                f"{path} is not the {self.name} that is expected: it has {held:,} bytes, not {self.size:,}; "
+                "remove the file, and it is downloaded anew"
+            )
         found = sha256(path)
         if (wanted := self.recorded) is None:
             self._record.parent.mkdir(parents=True, exist_ok=True)

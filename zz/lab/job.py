@@ -116,6 +116,10 @@ class Recipe:
 
     def controls(self) -> dict[str, "Recipe"]:
         """What it should be compared with, by role; none for standard sampling and the controls themselves."""
+        return dict(self._controls)
+
+    @cached_property
+    def _controls(self) -> Mapping[str, "Recipe"]:
         if self.sampler.is_control:
             return {}
         standard = Standard(self.sampler.standard_gamma)
@@ -137,6 +141,10 @@ class Recipe:
         costly = self.controls()["compute_matched_predictions"]
         scale = MeasuredScale(self.cell, EffectiveGuidance(), "omega_e")
         return replace(costly, scale=scale)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what can be computed again, for another process."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _like(self, sampler: Sampler, steps: int, schedule: Schedule) -> "Recipe":
         return replace(self, sampler=sampler, steps=steps, schedule=schedule).resolved()

@@ -143,7 +143,7 @@ class Results:
     def _summed_up(self, row: Row, features: str) -> tuple[str, ...] | None:
         """The fields of meta that the image scorer reads whose scores a set metric sums up; None: it has features."""
         scorers = (row.scorers or {}).values()
-        return next((tuple(one["reads"]) for one in scorers if one["id"] == features), None)
+        return next((tuple(one["sums"]) for one in scorers if one.get("features") == features and "sums" in one), None)
 
     def measured(self, row: Row, measurement: str, picture: Picture) -> Mapping[str, np.ndarray] | None:
         """What was measured on a picture, by the measurement's identity or its name; None if nothing was."""

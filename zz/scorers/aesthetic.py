@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from zz.data.base import Prompt
-from zz.hub.location import find
+from zz.hub.location import at_revision, find
 from zz.hub.published import Published
 from zz.models.pretrained.quiet import quiet
 from zz.scorers import head
@@ -45,7 +45,7 @@ class Aesthetic(ImageScorer):
 
     @property
     def needs(self):
-        return Needs(weights=(self.pretrained,), files=(self.file,))
+        return Needs(weights=(at_revision(self.pretrained, self.revision),), files=(self.file,))
 
     def settings(self):
         return {"file": self.file.source, **named(self.pretrained, self.revision), "scale": self.scale}

@@ -48,12 +48,14 @@ class Needs:
 
     weights: folders or hub ids of models
     files:   single files that are downloaded
-    extras:  of this package, such as video
+    extras:  packages that are no dependency of zz
+    environment: the command that makes the isolated environment it runs in, where that is not there; "" if nothing
     """
 
     weights: tuple[str, ...] = ()
     files: tuple[Published, ...] = ()
     extras: tuple[str, ...] = ()
+    environment: str = ""
 
 
 class Metric(ABC):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from zz.data.base import Prompt
 from zz.hub.files import digest, resolve
-from zz.hub.location import find, is_id
+from zz.hub.location import at_revision, find, is_id
 from zz.models.pretrained.quiet import quiet
 from zz.scorers.base import Extract, Features, ImageScorer, Limited, Needs, Score
 from zz.scorers.checkpoints import half, named, pretrained
@@ -52,7 +52,7 @@ class ClipSimilarity(ImageScorer):
 
     @property
     def needs(self):
-        return Needs(weights=(self.pretrained,))
+        return Needs(weights=(at_revision(self.pretrained, self.revision),))
 
     @contextmanager
     def open(self, device: str = "cpu") -> Iterator[Score]:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
-from zz.hub.location import find
+from zz.hub.location import at_revision, find
 from zz.hub.published import Published
 from zz.models.pretrained.quiet import quiet
 from zz.scorers.base import ImageScorer, Needs, Score
@@ -38,7 +38,7 @@ class PickScore(ImageScorer):
 
     @property
     def needs(self):
-        return Needs(weights=(self.pretrained,), files=(self.tokenizer,))
+        return Needs(weights=(at_revision(self.pretrained, self.revision),), files=(self.tokenizer,))
 
     def settings(self):
         return {

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from zz.data.base import Prompt
-from zz.hub.location import find
+from zz.hub.location import at_revision, find
 from zz.models.pretrained.quiet import quiet
 from zz.scorers.base import ImageScorer, Needs, Score
 from zz.scorers.checkpoints import half, named, pretrained
@@ -56,7 +56,10 @@ class VQAScore(ImageScorer):
 
     @property
     def needs(self):
-        return Needs(weights=(self.pretrained,))
+        return Needs(
+            weights=(at_revision(self.pretrained, self.revision),),
+            extras=("torchvision",) if "Qwen" in self.pretrained else (),
+        )
 
     def settings(self):
         return {

@@ -21,5 +21,5 @@ def show_checks(out: Console, title: str, checks: Sequence[Check]) -> None:
     for check in checks:
         if check.remedy:
             out.print(f"[{STATES[check.state]}]{check.name}:[/] {escape(check.remedy)}", soft_wrap=True)
-    missing = [check.name for check in checks if check.state == "missing"]
+    missing = dict.fromkeys(check.name for check in checks if check.state == "missing")
     out.print(f"[red]missing:[/] {', '.join(missing)}" if missing else "[green]everything needed is here[/]")

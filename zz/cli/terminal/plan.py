@@ -23,6 +23,8 @@ def show_plan(out: Console, plan: Plan, fate: str = "to make", unmeasured: int =
     for name, n in {job.prompts.name: job.prompts.dropped for job in plan.jobs if job.prompts.dropped}.items():
         what = f"{n} entries whose text and seed came before are left out"
         out.print(f"[yellow]{escape(name)}: {what}[/]", soft_wrap=True)
+    for remark in dict.fromkeys(remark for job in plan.jobs for remark in job.prompts.remarks):
+        out.print(f"[yellow]{escape(remark)}[/]", soft_wrap=True)
     out.print(f"[bold]plan[/]  {rows}; {plan.images:,} images {fate}, {plan.there:,} there already")
     if plan.images:
         out.print(f"      {plan.predictions:,} guided predictions, {plan.evals:,} network evaluations")

@@ -22,7 +22,7 @@ def of_cells(results: Results, names: Sequence[str]) -> Iterator[str]:
         if none := [row.title for row, x in zip(scored, found, strict=True) if isnan(x.value)]:
             why = "no picture has a score"
             if results.metrics[name]["kind"] == "set":
-                why = "too few pictures have features, or no prompt has two where it needs them"
+                why = "too few pictures, or no prompt has two where it needs them; what it refused is said above"
             of = f" for {_titles(none)}" if len(none) < len(scored) else ""
             yield f"{name} has no value (-){of}: {why}"
         if results.metrics[name].get("of_covariance"):

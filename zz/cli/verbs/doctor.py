@@ -1,36 +1,67 @@
-"""`zz doctor`: what zz.run would still need with the same words. Makes nothing, downloads no weights."""
+"""`zz doctor`: what zz.run would still need with the same words. Makes nothing; downloads only if it is told to."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
 
+from zz.cli.conf import Refusal
 from zz.cli.config import build, resolved, store_of
-from zz.cli.request import recipe_of
+from zz.cli.request import metrics_of, recipe_of
 from zz.cli.terminal.checks import show_checks
 from zz.cli.terminal.console import console
+from zz.data.base import PromptSet
 from zz.hub.check import Check
+from zz.hub.location import find, is_id
+from zz.hub.present import file_check, model_check, package_check
 from zz.lab.job import Recipe
 from zz.lab.machine import disk, machine, room
 from zz.lab.store.store import Store
 from zz.models.doctor import health
+from zz.scorers.base import Metric
+
+
+class _Asked(NamedTuple):
+    """What is looked at together: all of one model in one store."""
+
+    recipes: list[Recipe]
+    prompt_sets: dict[PromptSet, None]
+    metrics: dict[Metric, None]
 
 
 def doctor(configs: Sequence[DictConfig]) -> int:
     """Show what is here and what is missing; return the exit code, 1 if anything is missing."""
     out, whole = console(), True
-    asked: dict[tuple[Any, ...], list[Recipe]] = {}  # by what is looked at once
+    asked: dict[tuple[Any, ...], _Asked] = {}
     for config in configs:
-        recipe, store = recipe_of(resolved(config)), store_of(config)
-        asked.setdefault((recipe.model, recipe.size, build(config.runner), store.root), []).append(recipe)
-    for (model, size, runner, root), recipes in asked.items():
+        values, store = resolved(config), store_of(config)
+        if not isinstance(config.download, bool):
+            raise Refusal(f"download={config.download} must be true or false")
+        recipe = recipe_of(values)
+        key = (recipe.model, recipe.size, build(config.runner), store.root)
+        one = asked.setdefault(key, _Asked([], {}, {}))
+        one.recipes.append(recipe)
+        if values.get("dataset"):
+            one.prompt_sets[build(values["dataset"])] = None
+        one.metrics.update(dict.fromkeys(metrics_of(values).values()))
+    if configs[0].download:
+        whole = _download(out, asked)
+    for (model, size, runner, root), one in asked.items():
         store = Store(root)
         store.check_format()
         free = room(runner)
         checks = [*machine(runner, free), *health(model, size, runner.precision, free)]
-        checks += [*_fit(recipes, checks), disk(store)]
+        checks += [*_fit(one.recipes, checks), disk(store)]
+        checks += [file_check(f"dataset {found.name}", file) for found in one.prompt_sets for file in found.files]
+        checks += [check for metric in one.metrics for check in _metric(metric)]
         show_checks(out, f"{model.name}, precision {runner.precision}", checks)
-        whole = whole and all(check.state != "missing" for check in checks)
+        lack = any(check.state == "missing" for check in checks)
+        if lack and not configs[0].download:
+            out.print("`python -m zz.doctor download=true` with the same words downloads what can be", soft_wrap=True)
+        whole = whole and not lack
     return 0 if whole else 1
 
 
@@ -44,3 +75,39 @@ def _fit(recipes: Sequence[Recipe], checks: Sequence[Check]) -> list[Check]:
     except ValueError as error:
         return [Check("recipe", "missing", "these words do not go together", str(error))]
     return [Check("recipe", "ok", "; ".join(named))]
+
+
+def _metric(metric: Metric) -> list[Check]:
+    needs, title = metric.needs, f"scorer {metric.name}"
+    found = [file_check(title, file) for file in needs.files] + [model_check(title, name) for name in needs.weights]
+    found += [package_check(title, needs.extras)] if needs.extras else []
+    if needs.environment:
+        found.append(Check(title, "missing", "its environment is not there", needs.environment))
+    return found
+
+
+def _download(out: Console, asked: Mapping[tuple[Any, ...], _Asked]) -> bool:
+    """Bring what is not here, each with its progress; whether all came."""
+    work: dict[str, Callable[[], Any]] = {}
+    for (model, *_), one in asked.items():
+        work[f"model={model.name}"] = partial(getattr, model, "identity")  # a digest needs all of its files
+        for found in one.prompt_sets:
+            field = f"dataset={found.name}"
+            work |= {f"{field}: {file.name}": partial(file.fetch, field) for file in found.files}
+        for metric in one.metrics:
+            field = f"scorers={metric.name}"
+            work |= {f"{field}: {file.name}": partial(file.fetch, field) for file in metric.needs.files}
+            work |= {f"{field}: {name}": partial(_bring, field, name) for name in filter(is_id, metric.needs.weights)}
+    came = True
+    for title, bring in work.items():
+        out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+        try:
+            bring()
+        except ValueError as error:  # the others are brought all the same
+            came = False
+            out.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
+    return came
+
+
+def _bring(field: str, name: str) -> None:
+    find(field, name, ("config.json",)).bring("")

@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from functools import partial
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
+from zz.cli.config import resolved
 from zz.cli.finish import finish
 from zz.cli.given import score_given
-from zz.cli.request import put, request
+from zz.cli.request import metrics_of, put, request
 from zz.cli.terminal.console import console, warn
+from zz.cli.terminal.parity import check_parity, show_parity
 from zz.cli.terminal.plan import show_plan
+from zz.lab.results import Results
 
 
 def score(configs: Sequence[DictConfig]) -> int:
@@ -25,6 +28,7 @@ def score(configs: Sequence[DictConfig]) -> int:
             f"{alone[0]}={configs[0][alone[0]]} is of pictures that were not made here; name their folder too, as "
             "images=FOLDER"
         )
+    pair = check_parity(OmegaConf.to_object(configs[0].parity), metrics_of(resolved(configs[0])))
     asked = request(configs, partial(warn, out))
     if not asked.plan.there:
         raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")
@@ -32,6 +36,9 @@ def score(configs: Sequence[DictConfig]) -> int:
     asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
     put(asked)
     try:
-        return finish(out, asked, 0)
+        code = finish(out, asked, 0)
+        if pair:
+            show_parity(out, Results(asked.store, asked.manifest), pair)
+        return code
     finally:
         asked.loggers.on_end(0, asked.plan.images)

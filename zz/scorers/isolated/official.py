@@ -55,6 +55,10 @@ class Official(ImageScorer):
 
     @property
     def needs(self):
+        try:
+            environments.command(self.package, self.folder)
+        except ValueError as error:
+            return Needs(files=self.files, environment=str(error))
         return Needs(files=self.files)
 
     def settings(self):
