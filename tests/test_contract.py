@@ -2,6 +2,7 @@
 
 import inspect
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,7 @@ def conf():
         yield
 
 
+@cache
 def composed(group, option):
     choice = f"{group}=[{option}]" if group in LISTS else f"{group}={option}"
     return compose("config", overrides=[choice, *NEEDED.get(option, [])])

@@ -39,6 +39,13 @@ def files(page):
 
 COMMANDS = {line: page for page in reversed(PAGES) for line in lines(page) if line.startswith("python -m ")}
 
+LONG = {
+    "python -m zz.run gamma2=0,1,2 lambda=0,10,49 -m",
+    "python -m zz.run lambda=0,5,10,25,49 -m",
+    "python -m zz.run experiment=gap limit=8",
+    "python -m zz.table name=gap out=docs/gap.md",
+}
+
 
 def small(words):
     """A command's words at a size for tests."""
@@ -79,7 +86,7 @@ def examples(tmp_path_factory):
 
 def test_there_is_something_to_run():
     assert COMMANDS["python -m zz.run sampler=zigzag gamma2=0 lambda=49 -m"] == "README.md"
-    assert len(COMMANDS) >= 50 and len(files("docs/extending.md")) >= 20
+    assert len(COMMANDS) >= 50 and set(COMMANDS) >= LONG and len(files("docs/extending.md")) >= 20
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -89,7 +96,7 @@ def test_every_line_of_an_sh_block_is_run_or_a_make_target(page):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [pytest.param(c, marks=pytest.mark.ci if c in LONG else ()) for c in COMMANDS])
 def test_a_command_runs(command, examples, tmp_path, monkeypatch, capfd):
     (tmp_path / "docs").mkdir()  # as a checkout has it
     (tmp_path / "prompts.txt").write_text("a photo of a red circle\n", encoding="utf-8")

@@ -302,6 +302,7 @@ def changed(folder, part, **fields):
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "fields", "words", "said"),
     [
@@ -395,6 +396,7 @@ def test_a_gpu_that_torch_does_not_see(doctor, monkeypatch):
     assert doctor("runner.devices=cpu")[1]["devices"] == "ok"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["hunyuan_dit_12", "sd3", "flux_dev"])
 def test_a_transformer(doctor, tmp_path, option, monkeypatch):
     """Its parts, what it predicts, its T5 where it has one, and a tokenizer that needs another package."""

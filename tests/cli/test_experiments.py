@@ -97,6 +97,7 @@ def test_typed_words_win_in_every_cell_and_a_typed_sweep_multiplies_them(cli, st
     assert code == 0 and "6 cells asked for; 3 images to make, 3 there already" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [zz.plan, zz.score, zz.doctor], ids=lambda c: c.__name__)
 def test_commands_beside_run_take_the_same_words(cli, command):
     assert cli("experiment=small", MINE, "limit=1", "gamma1=2,3", "-m", "scorers=[]")[0] == 0
@@ -205,6 +206,7 @@ COMBINATIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", COMBINATIONS, ids=" ".join)
 def test_cells_are_composed_as_hydra_does(words):
     (ours,) = composed([words])
@@ -242,6 +244,7 @@ PURPOSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", PURPOSE, ids=lambda c: c.__name__)
 def test_every_command_has_a_help_of_its_own(cli, capfd, command):
     with pytest.raises(SystemExit) as stop:

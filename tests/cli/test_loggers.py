@@ -74,6 +74,7 @@ def told(tmp_path):
     return [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event", dict.fromkeys(EVENTS))
 @pytest.mark.parametrize("order", ["broken,jsonl", "jsonl,broken"])
 def test_one_that_fails_is_left_out_and_the_other_hears_all(cli, store_path, tmp_path, event, order):

@@ -94,6 +94,7 @@ REMEDIES = [
 CASES = [pytest.param(*each, marks=[pytest.mark.slow] if i % 8 else []) for i, each in enumerate(REMEDIES)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "where", "others"), CASES, ids=lambda it: it[0] if isinstance(it, list) else "")
 def test_a_remedy_that_is_recommended_works(planned, tmp_path, words, where, others):
     (tmp_path / "p.csv").write_text("prompt,n\na red star,1\na circle,2\n")

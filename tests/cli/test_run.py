@@ -229,6 +229,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", BAD)
 def test_bad_input_gets_one_message_and_makes_nothing(cli, store_path, line, something_made):
     shutil.copytree(something_made, store_path)
@@ -287,7 +288,7 @@ def test_ls_lists_cells_and_how_complete_they_are(cli):
     assert code == 2 and "stor is not known" in err
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_every_sampler_and_solver_runs(cli):
     code, out, _ = cli(
         "sampler=standard,zigzag,end_to_end,resampling,guidance_matched",
@@ -374,7 +375,7 @@ def test_another_launcher_makes_the_cells_and_tells_of_a_refusal(store_path, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("devices", [1, pytest.param(2, marks=pytest.mark.ci)])
 def test_sigterm_finishes_the_slot_and_the_run_goes_on_from_there(store_path, tmp_path, devices):
     args = [f"store={store_path}", "steps=150", "runner.batch_size=4", f"runner.devices={devices}"]
     process = zz_run(*args, cwd=tmp_path)

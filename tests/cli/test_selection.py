@@ -15,6 +15,7 @@ from zz.lab.store.store import Store
 EXACT = ["model=mixture", "steps=4", "scorers=[]"]
 
 
+@pytest.mark.slow
 def test_a_prompt_appended_is_one_picture(cli, tmp_path):
     listed = tmp_path / "prompts.txt"
     listed.write_text("a red circle\na blue star\n")
@@ -24,6 +25,7 @@ def test_a_prompt_appended_is_one_picture(cli, tmp_path):
     assert "1 images to make, 2 there already" in cli(*words)[1]
 
 
+@pytest.mark.slow
 def test_selections_keep_seeds_and_cost_nothing_after_the_whole_set(cli, store_path):
     shapes = ["model=shapes", "dataset=quick", "steps=2", "sampler=standard", "scorers=[]", "runner.batch_size=8"]
     code, out, err = cli(*shapes, "dataset.where.tag=colors")
@@ -87,6 +89,7 @@ def test_a_table_by_a_field_of_the_meta(cli):
         assert code == 2 and said in err and "Traceback" not in out + err, words
 
 
+@pytest.mark.slow
 def test_a_table_of_an_interrupted_run_is_refused_unless_parts_are_allowed(cli, store_path):
     assert cli(*EXACT[:2], "limit=4")[0] == 0
     store = Store(store_path)
@@ -105,7 +108,7 @@ def test_a_table_of_an_interrupted_run_is_refused_unless_parts_are_allowed(cli, 
     assert code == 0 and "4/4" in out and "of 4 images" not in out
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_table_by_category_after_two_workers_were_killed_in_the_scoring_pass(cli, store_path, tmp_path):
     """Meta goes from the prompt set to the scorer, the store and the table; nothing is parsed, nothing is lost."""
     words = ["model=shapes", "dataset=quick", "limit=24", "steps=2", "sampler=standard,zigzag", "-m"]

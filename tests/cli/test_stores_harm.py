@@ -52,6 +52,7 @@ def cells(store):
     return sorted((store / "cells").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", '{"ledger": {"a": 1}}', "[" * 100_000])
 def test_a_cells_record_that_is_torn_is_named_and_written_anew(store, monkeypatch, capfd, text):
     one, other = cells(store)
@@ -79,6 +80,7 @@ def folder(path):
     path.mkdir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", [loop, file])
 @pytest.mark.parametrize("where", ["images", "scores"])
 def test_what_lies_where_a_folder_belongs_is_named(store, monkeypatch, capfd, harm, where):
@@ -170,6 +172,7 @@ def test_what_lies_where_a_picture_belongs_fails_alone(store, monkeypatch, capfd
     assert not list((one / "failed").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [-4, 1_000_000, 4096])
 def test_a_batch_size_that_was_edited_is_at_most_what_there_are_prompts(store, monkeypatch, capfd, size):
     for path in (store / "rows").iterdir():

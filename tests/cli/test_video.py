@@ -26,7 +26,14 @@ def line(tmp_path_factory):
     tiny.motion_adapter().save_pretrained(adapter)
     return [
         *("model=animatediff", f"model.pretrained={base}", f"model.motion_adapter={adapter}", f"model.frames={F}"),
-        *("dataset=inline", f"dataset.texts=[{','.join(PROMPTS)}]", "size=[16,32]", "steps=6", "gamma2=0"),
+        *(
+            "dataset=inline",
+            "scorers=[]",
+            f"dataset.texts=[{','.join(PROMPTS)}]",
+            "size=[16,32]",
+            "steps=6",
+            "gamma2=0",
+        ),
         *("sampler=free_init", "sampler.iterations=2", "solver=euler_ancestral", "runner.devices=cpu"),
     ]
 

@@ -60,7 +60,7 @@ class Path:
         return noise
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_every_solver_converges_with_the_order_that_it_states():
     """Stochastic ones picture by picture, over the same noise; the others all to one limit."""
     kinds, limits = solvers(), []

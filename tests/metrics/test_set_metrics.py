@@ -497,6 +497,7 @@ def test_embeddings_load_from_a_folder_and_are_those_of_the_model(kind, tmp_path
         pass
 
 
+@pytest.mark.slow
 def test_a_run_stores_features_once_and_shows_each_metric(cli, store_path, inception, tmp_path, monkeypatch):
     """From pictures of the exact model to a table: three metrics of the same features, resumed without the network."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -60,6 +60,7 @@ def ours(model, sampler=None, negative=NEGATIVE, output="latent", steps=T, **mor
     return zz.sample(model, PROMPTS, sampler=sampler, steps=steps, output=output, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", PAIRED)
 @pytest.mark.parametrize("negative", [None, NEGATIVE])
 @pytest.mark.parametrize("gamma", [1.0, GAMMA])
@@ -132,6 +133,7 @@ def test_zigzag_is_the_same_written_out_with_diffusers_network(model, pipe):
     tiny.close(ours(model, zz.Zigzag(GAMMA, 0.0), schedule=PAIRED["leading"]), x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma2", [0.0, 1.0, 2.5, GAMMA])
 def test_rows_are_counted(model, gamma2):
     """A row is a clip: guidance 0 and 1 ask for one branch, not two."""
@@ -160,6 +162,7 @@ def test_the_starting_noise_is_that_of_a_users_generator(model, pipe):
     tiny.close(ours(model, schedule=PAIRED["trailing"]), theirs(pipe, "trailing", latents=None, generator=generators))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", PAIRED)
 @pytest.mark.parametrize("iterations", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_free_init_is_that_of_diffusers(model, pipe, monkeypatch, iterations, spacing):

@@ -50,7 +50,7 @@ def maps(pipeline):
     return recorded(pipeline)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_size_of_the_maps_is_not_the_size_of_the_picture(pipeline):
     small = zz.AttentionMaps(pipeline, [0], size=(2, 2))
     assert small.size == pipeline.size and small.shape(pipeline.size) == pipeline.shape(pipeline.size)

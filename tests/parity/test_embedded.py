@@ -28,6 +28,7 @@ diffusers = pytest.importorskip("diffusers")
 PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [4, 20])
 @pytest.mark.parametrize("negative", [None, "a photo of a star"])
 def test_standard_sampling_is_diffusers_ddim(steps, negative):
@@ -110,7 +111,7 @@ def test_similarity_tells_a_pictures_own_caption_from_anothers():
     assert (right > wrong)[apart].mean() > 0.9
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_frechet_distance_grows_with_damage():
     """Blur, noise and a wrong world, each in two strengths; other pictures of the same world stay near."""
     rng = np.random.default_rng(9)

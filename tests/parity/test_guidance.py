@@ -185,6 +185,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [tiny.sd, tiny.sdxl])
 @pytest.mark.parametrize("guidance", KINDS, ids=repr)
 def test_a_lent_pipeline_is_left_as_it_was_and_rows_are_as_said(make, guidance):

@@ -50,6 +50,7 @@ def blocks(pipe):
 COMPILED = [around, in_place, pytest.param(blocks, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", COMPILED)
 @pytest.mark.parametrize("guidance", [zz.SEG(blocks="all"), zz.SCFG(1), pytest.param(zz.CFG(), marks=pytest.mark.slow)])
 def test_a_compiled_network_is_tapped_as_the_plain_one(compiled, guidance):

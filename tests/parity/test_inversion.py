@@ -67,6 +67,7 @@ def apart(a, b):
     return ((a - b).abs().max() / b.abs().max()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("final", ["first", "clean"])
 @pytest.mark.parametrize(("gamma", "T"), [(0.0, 10), (1.0, 7), (3.0, 10)])
 def test_latents_are_those_of_ddim_inverse(model, folder, images, gamma, T, final):

@@ -83,6 +83,7 @@ def latents(model, sampler=None, **more):
     return zz.sample(model, PROMPTS, sampler=sampler or zz.Standard(3.0), steps=T, output="latent", **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.8, -1.5])
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_are_those_by_hand(describe, kind, scale):
@@ -113,6 +114,7 @@ def theirs(pipe):
     return pipe(PROMPTS, height=SIZE[0], width=SIZE[1], **options).images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.8, -1.5])
 @pytest.mark.parametrize("kind", ["sd", "sdxl"])
 def test_pictures_are_those_of_diffusers(describe, made, kind, scale):
@@ -221,14 +223,15 @@ def over_three_unets(pipe_of, lora, scales, noise, nodes, gammas, inversion, lay
     return x
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inversion", ["exact", "ref_0_22"])
 @pytest.mark.parametrize(
     ("layers", "gammas"),
     [
         ("network", (5.5, 5.5, 1.0)),
-        pytest.param("all", (5.5, 5.5, 5.5), marks=pytest.mark.slow),
-        pytest.param("network", (5.5, 5.5, 0.0), marks=pytest.mark.slow),
-        pytest.param("network", (5.5, 5.5, 5.5), marks=pytest.mark.slow),
+        pytest.param("all", (5.5, 5.5, 5.5), marks=pytest.mark.ci),
+        pytest.param("network", (5.5, 5.5, 0.0), marks=pytest.mark.ci),
+        pytest.param("network", (5.5, 5.5, 5.5), marks=pytest.mark.ci),
     ],
 )
 def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made, inversion, layers, gammas):

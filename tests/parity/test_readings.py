@@ -133,6 +133,7 @@ def test_semantic_guidance(monkeypatch, blur, size, reduction, T):
     assert (other - expected).abs().max() > 100 * CLOSE * expected.abs().max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sigma", "reach"), [(1.0, 4), (3.0, 15), (9.0, 15)])
 def test_self_attention_guidance(sigma, reach):
     """Where more attention is received than on average, x0 is blurred, noised again and asked for once more."""

@@ -94,6 +94,7 @@ def test_the_starting_noise_is_that_of_a_users_generator(model):
     assert torch.equal(ours, given)
 
 
+@pytest.mark.slow
 def test_zigzag_without_zigzags_is_standard(model):
     each = [
         zz.sample(model, PROMPTS, sampler=sampler, steps=T, seeds=SEEDS, output="latent")
@@ -144,6 +145,7 @@ def test_a_latent_stays_float32_in_half_precision(model):
     assert pictures.shape == (3, *SIZE, 3) and pictures.dtype == torch.uint8
 
 
+@pytest.mark.slow
 def test_describing_a_model_imports_no_diffusers(model):
     code = (
         "import sys; from zz.models.sd import StableDiffusion; "

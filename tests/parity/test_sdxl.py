@@ -171,7 +171,7 @@ def official(pipe, steps, gamma1, gamma2, rounds, inversion):
 @pytest.mark.parametrize("inversion", ["exact", "ref_0_22"])
 @pytest.mark.parametrize(
     ("steps", "rounds"),
-    [(4, 1), (4, 2), (10, 1), (10, 2), *(pytest.param(50, r, marks=pytest.mark.slow) for r in (1, 2))],
+    [(4, 1), (4, 2), (10, 1), (10, 2), *(pytest.param(50, r, marks=pytest.mark.ci) for r in (1, 2))],
 )
 def test_zigzag_is_the_official_loop(steps, rounds, inversion):
     pipe = tiny.ready(tiny.sdxl())
@@ -273,6 +273,7 @@ def test_what_none_means_is_part_of_what_it_is(folder, tmp_path):
     assert StableDiffusionXL(str(moved)).identity() != StableDiffusionXL(str(folder)).identity()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL)
 def test_full_size_networks_fit_without_weights(name):
     """The published sizes on the meta device: parameters, picture size, and the shapes of a call with both branches."""

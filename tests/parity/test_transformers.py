@@ -403,6 +403,7 @@ FULL = {  # the published configurations, but for what moves no count; billions 
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FULL)
 def test_full_size_networks_fit_without_weights(name):
     """On the meta device: as many parameters as published, the picture's size, and a call with both branches."""

@@ -89,7 +89,7 @@ def test_the_judge_is_right_on_rendered_truth_and_refuses_other_prompts():
     assert min(refused.values()) >= 0.95
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_judge_is_right_on_5000_scenes():
     right, exact, refused = truth(5000, seed=2)
     assert min(right.values()) >= 0.99

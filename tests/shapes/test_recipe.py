@@ -142,6 +142,7 @@ def test_the_average_forgets_the_start():
     assert module.weight.item() == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["autoencoder", "generator", "two_tower"])
 def test_a_killed_run_ends_with_the_same_weights(name, fabric, tmp_path):
     course, batches = Course(name, 48, warmup=2), Batches(0, 1, 8, drop=0.2)
@@ -177,7 +178,7 @@ def test_a_deadline_ends_a_stage_at_its_checkpoint(fabric, tmp_path):
         train(fabric, course, lesson("autoencoder"), replace(batches, size=4), tmp_path / "a", ONCE)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize(("name", "samples", "share"), [("autoencoder", 800, 0.8), ("generator", 800, 0.95)])
 def test_the_loss_falls(name, samples, share, fabric, tmp_path):
     course, batches = Course(name, samples, lr=2e-3, warmup=5), Batches(0, 1, 16)

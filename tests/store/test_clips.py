@@ -100,6 +100,7 @@ def test_two_workers_make_the_same_files(made, store_path):
     assert files(Store(store_path)) == files(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["video", "strip", "both"])
 def test_what_is_lost_is_made_again_equal(made, store_path, lost):
     store, cell = Store(store_path), film().cell

@@ -136,6 +136,7 @@ def script(tmp_path):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "squeue", "scancelled", "requeued", "shared"),
     [

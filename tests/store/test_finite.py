@@ -66,6 +66,7 @@ def spoil(monkeypatch, prompt, value=NAN, when=lambda leg, node: True, part="pre
     monkeypatch.setattr(Mixture, "open", spoiled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 @pytest.mark.parametrize("part", ["predict", "decode"])
 def test_one_prompt_fails_and_the_others_keep_their_bits(cli, store_path, tmp_path, monkeypatch, part, value):

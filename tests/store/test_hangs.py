@@ -96,7 +96,7 @@ def until(condition, process):
         time.sleep(0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stopped_worker_does_not_keep_a_run_from_its_end(tmp_path):
     process = command(tmp_path / "store", 3, "pool.GRACE = 2.0")
     until(lambda: len(children(process.pid)) == 3 and len(pictures(tmp_path / "store")) > 2, process)
@@ -169,7 +169,7 @@ def test_a_call_that_hangs_in_this_process_does_not_outlive_a_signal(tmp_path):
     assert process.wait(timeout=60) == 143
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_that_waits_for_another_ends_when_it_is_asked_to(tmp_path):
     done = subprocess.run([sys.executable, "-m", "zz.run", *WORDS[:4], "limit=2", f"store={tmp_path}"], timeout=120)
     assert done.returncode == 0

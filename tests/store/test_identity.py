@@ -151,6 +151,7 @@ def test_two_lists_with_a_picture_in_common_make_it_once(store_path):
     assert missing == 0 and sorted(made) == sorted(other.names()), "each is written once"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [{"limit": 1}, {"indices": (0,)}])
 def test_a_trial_of_one_prompt_does_not_settle_the_batch_size(store_path, first):
     """The row's batch size is the model's, however few pictures were asked for at first."""
@@ -167,6 +168,7 @@ def test_a_trial_of_one_prompt_does_not_settle_the_batch_size(store_path, first)
         assert files(alone, many.cell) == files(store, many.cell)
 
 
+@pytest.mark.slow
 def test_a_limit_moves_no_bit(store_path, tmp_path):
     """A short slot is filled up, so that the pictures of a trial are those of the whole."""
     one, other = Store(store_path), Store(tmp_path / "other")

@@ -87,6 +87,7 @@ def test_pictures_that_are_there_are_measured_and_stay(undisturbed, whole, store
     assert run(store, one, batch_size=4, measured={one.id: ALL}) == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 5, 9, 13])
 def test_interrupted_half_way_and_resumed_is_undisturbed(whole, store_path, monkeypatch, after):
     store, one, left = Store(store_path), ours(), [after]

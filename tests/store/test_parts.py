@@ -61,6 +61,7 @@ def _together(kind, root, trials):
         assert sum(path.name.startswith("part-") for path in last.folder.iterdir()) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_writers_lose_nothing(tmp_path, kind):
     _together(kind, tmp_path, 6)

@@ -21,6 +21,7 @@ def sweep(**fields):
     return [many(steps=50, sampler=Zigzag(2.0, 0.0, n), **(prompts | fields)) for n in LAMBDAS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "solver",
     [

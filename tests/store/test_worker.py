@@ -54,6 +54,7 @@ class Strained(Mixture):
             yield pipeline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room", [1, 3, 5])
 def test_a_batch_that_does_not_fit_is_halved_and_said_once(store_path, tmp_path, room):
     store, other, said = Store(store_path), Store(tmp_path / "other"), []
