@@ -106,3 +106,18 @@ def test_a_model_that_is_no_download_needs_none(doctor, served):
 def test_a_word_that_is_none(doctor, served):
     code, _, err = doctor(served[0], "download=perhaps")
     assert code == 2 and err == "error: download=perhaps must be true or false\n"
+
+
+@pytest.mark.slow
+def test_a_run_whose_scorers_cannot_be_had_makes_nothing_and_says_how_to_go_on(cli, served, store_path):
+    words = ["model=mixture", "steps=4", "lambda=null", "dataset.texts=[a red circle]", "dataset=inline", *served[5:]]
+    code, _, err = cli(*words)
+    assert code == 2 and "error: scorers=aesthetic: openai/clip" in err.replace(
+        "scorers=aesthetic=", "scorers=aesthetic: "
+    )
+    assert "make the pictures first and score them later: scorers=[]" in err
+    assert not list(store_path.glob("cells/*/images/*.png"))
+    assert cli(*words[:5], "scorers=[]")[0] == 0
+    assert cli(*words)[0] == 1, "pictures are there, and what is said of them is shown"
+    code, _, err = cli(*words[:4], "dataset=inline", "scorers=[hpsv2_official]", "seed=1")
+    assert code == 2 and "make it by: python -m zz.scorers.isolated hpsv2; or make the pictures" in err

@@ -15,13 +15,13 @@ from zz.cli.terminal.checks import show_checks
 from zz.cli.terminal.console import console
 from zz.data.base import PromptSet
 from zz.hub.check import Check
-from zz.hub.location import find, is_id
 from zz.hub.present import file_check, model_check, package_check
 from zz.lab.job import Recipe
 from zz.lab.machine import disk, machine, room
 from zz.lab.store.store import Store
 from zz.models.doctor import health
 from zz.scorers.base import Metric
+from zz.scorers.needs import steps
 
 
 class _Asked(NamedTuple):
@@ -95,9 +95,7 @@ def _download(out: Console, asked: Mapping[tuple[Any, ...], _Asked]) -> bool:
             field = f"dataset={found.name}"
             work |= {f"{field}: {file.name}": partial(file.fetch, field) for file in found.files}
         for metric in one.metrics:
-            field = f"scorers={metric.name}"
-            work |= {f"{field}: {file.name}": partial(file.fetch, field) for file in metric.needs.files}
-            work |= {f"{field}: {name}": partial(_bring, field, name) for name in filter(is_id, metric.needs.weights)}
+            work |= steps(metric)
     came = True
     for title, bring in work.items():
         out.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
@@ -107,7 +105,3 @@ def _download(out: Console, asked: Mapping[tuple[Any, ...], _Asked]) -> bool:
             came = False
             out.print(f"[red]{escape(str(error))}[/]", soft_wrap=True)
     return came
-
-
-def _bring(field: str, name: str) -> None:
-    find(field, name, ("config.json",)).bring("")

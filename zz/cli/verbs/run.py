@@ -15,6 +15,7 @@ from zz.cli.terminal.progress import Bar, Progress
 from zz.lab.cluster import Shard
 from zz.lab.slots import SlotDone
 from zz.lab.video import check_videos, put_videos, without_video
+from zz.scorers.needs import bring
 
 SHOWN = 10  # failures named one by one
 
@@ -27,6 +28,9 @@ def run(configs: Sequence[DictConfig]) -> int:
     if asked.plan.images:
         asked.store.check_writable()
     show_plan(out, asked.plan)
+    if asked.plan.images:  # hours of pictures end in no download that fails
+        for metric in dict.fromkeys(metric for row in asked.metrics.values() for metric in row):
+            bring(metric)
     asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
     put(asked)
     shard, made, doubled = Shard.here(), 0, 0
