@@ -287,6 +287,22 @@ def test_a_set_metric_says_what_it_lacks(store_path):
     assert "singular" not in told(show_cells, results, ["shapes_diversity"])
 
 
+SOME = [f"a {c} {s}" for c in ("red", "blue", "green", "yellow") for s in ("circle", "star", "square")]
+
+
+@pytest.mark.parametrize(("dimensions", "said"), [(1, None), (2, "few"), (9, "few"), (10, "few"), (11, "singular")])
+def test_a_covariance_of_few_pictures_is_remarked(store_path, dimensions, said):
+    """Ten pictures."""
+    store, features = Store(store_path), ClipFeatures("zz:shapes_clip", name="shapes_clip")
+    one, metric = job(SOME[:10]), ShapesFrechet(features)
+    vectors = np.random.default_rng(0).normal(size=(10, dimensions))
+    store.put_features(one.cell, identity(features), dict(zip(one.names(), vectors, strict=True)))
+    store.keep(set_name(identity(metric), one.cell.key, one.pictures), [2.0, 1.0, 3.0])
+    text = told(show_cells, Results(store, kept(store, one, scorers=(metric,))))
+    assert (f"10 pictures are few for features of {dimensions} dimensions" in text) is (said == "few")
+    assert (f"10 pictures are fewer than its features have dimensions ({dimensions})" in text) is (said == "singular")
+
+
 def test_scores_that_are_not_finite_are_no_scores(store_path):
     store, one = Store(store_path), job(PromptList("inline", LIST.entries[:3]))
     results = Results(store, kept(store, one, scorers=(LogOdds(),)))

@@ -138,13 +138,13 @@ def test_the_batch_size_that_a_row_began_with_governs_it(store):
 
 def test_scores_are_added_and_never_lost(store):
     a, b, c = NAMES[:3]
-    store.put_scores(CELL, "s-1", {"name": "s"}, {a: 0.5, c: 1.5})
-    (torn,) = (store.folder(CELL) / "scores" / "s-1").iterdir()
-    store.put_scores(CELL, "s-1", {"name": "s"}, {b: 2.0})
-    assert store.scores(CELL, "s-1") == {a: 0.5, b: 2.0, c: 1.5}
+    store.put_scores(CELL, "s-00000001", {"name": "s"}, {a: 0.5, c: 1.5})
+    (torn,) = (store.folder(CELL) / "scores" / "s-00000001").iterdir()
+    store.put_scores(CELL, "s-00000001", {"name": "s"}, {b: 2.0})
+    assert store.scores(CELL, "s-00000001") == {a: 0.5, b: 2.0, c: 1.5}
     assert store.scores(CELL, "t-1") == {}
     torn.write_text(torn.read_text()[:-10])
-    assert store.scores(CELL, "s-1") == {b: 2.0}  # scored again, not trusted
+    assert store.scores(CELL, "s-00000001") == {b: 2.0}  # scored again, not trusted
 
 
 def test_foreign_files_are_neither_pictures_nor_cells(store):
@@ -154,8 +154,8 @@ def test_foreign_files_are_neither_pictures_nor_cells(store):
     for name in ("thumbs.db", "000001.png", f"copy of {NAMES[1]}.png", f"{NAMES[1]}.png.bak"):
         (folder / name).write_bytes(b"")
     assert store.names(CELL) == {NAMES[0]}
-    store.put_scores(CELL, "s-1", {"name": "s"}, {NAMES[0]: 0.5})
-    assert list(store.cells()) == [(CELL, "m", 0, 1, {"s-1": 1}, 4, 8)]
+    store.put_scores(CELL, "s-00000001", {"name": "s"}, {NAMES[0]: 0.5})
+    assert list(store.cells()) == [(CELL, "m", 0, 1, {"s-00000001": 1}, 4, 8)]
 
 
 def test_a_ledger_changed_by_hand_is_found_out(store):

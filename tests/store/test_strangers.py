@@ -34,6 +34,7 @@ STRANGERS = (
     "000001 (1).png",
     "._000001.png",
     ".nfs00000001",
+    "backup-20240101",
     "x.json~",
     "New",
 )
@@ -47,9 +48,9 @@ def test_what_others_put_into_a_store_is_not_there(store):
     store.put_prompts("a", [{"text": "a\u2028b", "seed": 0, "meta": {"path": "\udcff"}}])
     store.put_image(cell, NAMES[0], RED, "a", 0)
     store.put_failure(cell, NAMES[1], "a", 1, "no")
-    store.put_scores(cell, "s-1", {"name": "s"}, {NAMES[0]: 0.5})
-    store.put_features(cell, "f-1", {NAMES[0]: np.zeros(2)})
-    store.put_measured(cell, "m-1", NAMES[0], {"x": 1.0})
+    store.put_scores(cell, "s-00000001", {"name": "s"}, {NAMES[0]: 0.5})
+    store.put_features(cell, "f-00000001", {NAMES[0]: np.zeros(2)})
+    store.put_measured(cell, "m-00000001", NAMES[0], {"x": 1.0})
     put(store, made)
 
     def seen():
@@ -59,17 +60,17 @@ def test_what_others_put_into_a_store_is_not_there(store):
             store.names(cell),
             store.missing(cell, NAMES[:2], verify=True),
             store.failures(cell),
-            store.scores(cell, "s-1"),
-            sorted(store.features(cell, "f-1")),
+            store.scores(cell, "s-00000001"),
+            sorted(store.features(cell, "f-00000001")),
             store.measurements(cell),
-            store.unmeasured(cell, "m-1", NAMES[:2]),
+            store.unmeasured(cell, "m-00000001", NAMES[:2]),
             store.prompts("a"),
             names(store),
             find(store),
         )
 
     before = seen()
-    assert before[0][0].scores == {"s-1": 1} and before[6] == ["m-1"] and before[9] == [made.id]
+    assert before[0][0].scores == {"s-00000001": 1} and before[6] == ["m-00000001"] and before[9] == [made.id]
     assert before[8] == [{"text": "a\u2028b", "seed": 0, "meta": {"path": "\udcff"}}]
     strangers = []
     for folder in [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]:

@@ -126,7 +126,7 @@ class SetMetric(Metric):
 
     fewest: ClassVar[int] = 1  # pictures that it can be computed from
     has_reference: ClassVar[bool] = False  # whether pictures are compared with others, which `reference` gives
-    of_covariance: ClassVar[bool] = False  # whether it is said where pictures are fewer than the features' dimensions
+    of_covariance: ClassVar[bool] = False  # whether it is said where pictures are few for the features' dimensions
 
     @property
     @abstractmethod

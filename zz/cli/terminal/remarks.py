@@ -6,6 +6,8 @@ from math import isinf, isnan
 from zz.lab.results import Results
 from zz.lab.store.manifest import Row
 
+ENOUGH = 10  # pictures a dimension, from which on the bias of a Fréchet distance is small beside what is compared
+
 
 def of_cells(results: Results, names: Sequence[str]) -> Iterator[str]:
     """Of the table of rows, for these metrics."""
@@ -26,7 +28,7 @@ def of_cells(results: Results, names: Sequence[str]) -> Iterator[str]:
             of = f" for {_titles(none)}" if len(none) < len(scored) else ""
             yield f"{name} has no value (-){of}: {why}"
         if results.metrics[name].get("of_covariance"):
-            yield from _singular(results, scored, name)
+            yield from _few(results, scored, name)
     if blank:
         yield "where a cell is empty, the row was not asked to be scored by it"
     if single:
@@ -72,19 +74,26 @@ def of_comparisons(results: Results, partial: bool, scores: Sequence[str]) -> It
         yield "not compared in pairs: " + ", ".join(f"{name} ({why})" for name, why in never.items())
 
 
-def _singular(results: Results, rows: Sequence[Row], name: str) -> Iterator[str]:
-    """Sets that have fewer pictures than their features have dimensions."""
+def _few(results: Results, rows: Sequence[Row], name: str) -> Iterator[str]:
+    """Sets whose covariance is of few pictures for what their features have dimensions."""
     sizes = set()
     for row in rows:
         there = results.features(row, (row.scorers or {})[name]["features"])
         vectors = [there[p.name] for p in results.pictures(row) if p.name in there]
-        if vectors and len(vectors) < len(vectors[0]):
+        if vectors and len(vectors) < ENOUGH * len(vectors[0]):
             sizes.add((len(vectors), len(vectors[0])))
-    if sizes:
-        few, dimensions = min(sizes)
+    if not sizes:
+        return
+    few, dimensions = min(sizes)
+    if few < dimensions:
         yield (
             f"{name}: {few} pictures are fewer than its features have dimensions ({dimensions}), so that their "
             "covariance is singular: compare it only between sets of as many pictures"
+        )
+    else:
+        yield (
+            f"{name}: {few} pictures are few for features of {dimensions} dimensions, and the fewer, the higher it is: "
+            "compare it only between sets of as many pictures"
         )
 
 

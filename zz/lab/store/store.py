@@ -54,7 +54,7 @@ from zz.lab.store.records import Records, save_arrays
 
 NAME = re.compile(r"\d{6,}-[0-9a-f]{12}\.png")
 KEY = re.compile(r"[0-9a-f]{16}(\.json)?")  # of cells and rows
-IDENTITY = re.compile(r"[\w.-]+-[0-9a-f]+")  # of scorers, features and measurements
+IDENTITY = re.compile(r"[\w.-]+-[0-9a-f]{8}")  # of scorers, features and measurements
 
 
 class Missing(NamedTuple):
@@ -90,7 +90,7 @@ class Store(Records):
         for key in scan(self.root / "cells", like=KEY):
             try:
                 cell, record = self.cell(key)
-                named = scan(self.folder(cell) / "scores", like=IDENTITY)
+                named = self._parted(cell, "scores")
                 counts = {name: len(self.scores(cell, name)) for name in named}
                 cost = (_count(record.get("predictions")), _count(record.get("evals")))
                 there = len(self.names(cell))
@@ -272,10 +272,15 @@ class Store(Records):
 
     def fold(self, cell: Cell) -> None:
         """Put the small parts of everything that a cell holds together: a finished row opens few files."""
-        for name in scan(self.folder(cell) / "scores", like=IDENTITY):
+        for name in self._parted(cell, "scores"):
             ScoreParts(self.folder(cell) / "scores" / name).fold({"name": name}, least=1)
-        for name in scan(self.folder(cell) / "features", like=IDENTITY):
+        for name in self._parted(cell, "features"):
             FeatureParts(self.folder(cell) / "features" / name).fold({}, least=1)
+
+    def _parted(self, cell: Cell, kind: str) -> list[str]:
+        """The identities of what a cell holds there, a folder each; a file is a stranger's."""
+        folder = self.folder(cell) / kind
+        return [name for name in scan(folder, like=IDENTITY) if not (folder / name).is_file()]
 
     def measured_path(self, cell: Cell, measurement: str, name: str) -> Path:
         """Where what was measured on a picture lies, or will lie."""
@@ -307,7 +312,7 @@ class Store(Records):
 
     def measurements(self, cell: Cell) -> list[str]:
         """The measurements that were made on a cell's pictures: names and identities."""
-        return scan(self.folder(cell) / "measured", like=IDENTITY)
+        return self._parted(cell, "measured")
 
 
 def _raise(error: StoreError) -> None:
