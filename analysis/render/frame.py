@@ -1,13 +1,17 @@
 """A manifest's results as a frame of intervals, and that as Markdown, LaTeX or CSV."""
 
 import math
+import re
 from collections.abc import Sequence
 
 import pandas
 
+from zz.lab.grid import Grid, text
 from zz.lab.results import Results, meta_is
 from zz.lab.stats import Interval
 from zz.lab.store.manifest import Row
+
+PIPE = "\\|"  # within a cell of Markdown
 
 
 def frame(results: Results, scores: Sequence[str] = (), by: str | None = None) -> pandas.DataFrame:
@@ -34,35 +38,53 @@ def frame(results: Results, scores: Sequence[str] = (), by: str | None = None) -
             if name in fewer:
                 line[f"{name} prompts"] = results.scored(row, name)
             if by and known[name]["kind"] == "image":
-                line |= {f"{name} {value}": _of(results, row, name, by, value) for value in values(results, by)}
+                line |= {f"{name} {value}": _of(results, row, name, by, value) for value in results.categories(by)}
         lines.append(line)
     return pandas.DataFrame(lines)
-
-
-def values(results: Results, by: str) -> list[str]:
-    """The values of a field of the prompts' meta, in the order in which they come."""
-    entries = [prompt for row in results.manifest.rows for prompt in results.prompts(row).entries]
-    found = list(dict.fromkeys(str(prompt.meta[by]) for prompt in entries if by in prompt.meta))
-    if not found:
-        fields = sorted({name for prompt in entries for name in prompt.meta})
-        raise ValueError(f"by={by} is in no prompt's meta; there are {', '.join(fields) or 'none'}")
-    return found
 
 
 def _of(results: Results, row: Row, name: str, by: str, value: str) -> Interval:
     return results.mean(row, name, meta_is(by, value))
 
 
-def markdown(table: pandas.DataFrame) -> str:
+def of_grid(grid: Grid) -> pandas.DataFrame:
+    """A grid as it is read: a line a value of its rows, a column a value of its columns."""
+    lines = []
+    for value in grid.row_values:
+        line: dict[str, object] = {grid.rows: text(value)}
+        for column in grid.column_values:
+            place = grid.at(value, column)
+            head = f"{grid.columns}={text(column)}" if grid.columns else grid.quantity
+            line[head] = place.value if place else ""
+        lines.append(line)
+    return pandas.DataFrame(lines)
+
+
+def long(grids: Sequence[Grid]) -> pandas.DataFrame:
+    """Grids as one line a place, for other programs."""
+    lines = []
+    for grid in grids:
+        for (row, column), place in grid.places.items():
+            line: dict[str, object] = {grid.rows: row}
+            line |= {grid.columns: column} if grid.columns else {}
+            line |= {"of": grid.of} if grid.of else {}
+            line |= {"quantity": grid.quantity, "": place.value, "n": place.n, "key": place.row.cell}
+            lines.append(line)
+    return pandas.DataFrame(lines)
+
+
+def markdown(table: pandas.DataFrame, caption: str = "") -> str:
     """Every interval as `value [low, high]`."""
     shown = table.map(_text)
     lines = [list(map(str, shown.columns)), ["---"] * len(shown.columns), *shown.astype(str).values.tolist()]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+    above = f"{caption}\n\n" if caption else ""
+    return above + "\n".join(f"| {' | '.join(cell.replace('|', PIPE) for cell in line)} |" for line in lines) + "\n"
 
 
-def latex(table: pandas.DataFrame) -> str:
+def latex(table: pandas.DataFrame, caption: str = "") -> str:
     """A booktabs table, for `\\usepackage{booktabs}`."""
-    return table.map(_text).style.hide(axis="index").format(escape="latex").to_latex(hrules=True)
+    style = table.map(_text).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    return str(style.to_latex(hrules=True, caption=re.sub(r"([&%$#_{}])", r"\\\1", caption) or None))
 
 
 def csv(table: pandas.DataFrame) -> str:
@@ -72,7 +94,9 @@ def csv(table: pandas.DataFrame) -> str:
         column = list(table[name])
         if any(isinstance(x, Interval) for x in column):
             for part, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
-                wide[f"{name}{suffix}"] = [getattr(x, part) if isinstance(x, Interval) else None for x in column]
+                wide[f"{name}{suffix}" if name else part] = [
+                    getattr(x, part) if isinstance(x, Interval) else None for x in column
+                ]
         else:
             wide[str(name)] = column
     return pandas.DataFrame(wide).to_csv(index=False)

@@ -57,6 +57,19 @@ class Results:
             self._lists[where] = PromptList(row.dataset, entries, row.repeats)
         return self._lists[where]
 
+    def categories(self, by: str, rows: Sequence[Row] | None = None) -> list[str]:
+        """The values of a field of the prompts' meta, as texts, in the order in which they come.
+
+        Raises ValueError where no prompt has it, with the fields that there are.
+        """
+        asked = self.manifest.rows if rows is None else rows
+        entries = [prompt for row in asked for prompt in self.prompts(row).entries]
+        found = list(dict.fromkeys(str(prompt.meta[by]) for prompt in entries if by in prompt.meta))
+        if not found:
+            fields = sorted({name for prompt in entries for name in prompt.meta})
+            raise ValueError(f"by={by} is in no prompt's meta; there are {', '.join(fields) or 'none'}")
+        return found
+
     def pictures(self, row: Row) -> list[Picture]:
         """The pictures that were asked for."""
         return self.prompts(row).pictures(row.wanted)

@@ -1,8 +1,9 @@
 """What a table leaves out, or shows of less than was asked for: one line each, below it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isinf, isnan
 
+from zz.lab.grid import Grid
 from zz.lab.results import Results
 from zz.lab.store.manifest import Row
 
@@ -72,6 +73,17 @@ def of_comparisons(results: Results, partial: bool, scores: Sequence[str]) -> It
         yield f"{name} {how}: {_titles(who)}"
     if never:
         yield "not compared in pairs: " + ", ".join(f"{name} ({why})" for name, why in never.items())
+
+
+def of_grid(grid: Grid, fewer: Mapping[str, int]) -> Iterator[str]:
+    """Of a grid: what stands nowhere in it, and what is `fewer` prompts than its row was asked for."""
+    if fewer:
+        yield f"of fewer prompts than asked for: {_titles([f'{n} for {title}' for title, n in fewer.items()])}"
+    if grid.left_out:
+        axes = ", ".join(filter(None, (grid.rows, grid.columns)))
+        yield f"left out, for they lack {axes} or {grid.score}: {_titles(grid.left_out)}"
+    if len(grid.places) < len(grid.row_values) * len(grid.column_values):
+        yield "where a place is empty, the store holds no such row"
 
 
 def _few(results: Results, rows: Sequence[Row], name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from zz.cli.terminal import remarks
 from zz.cli.terminal.console import arrow, number, rate
+from zz.lab.grid import Grid, text
 from zz.lab.results import Comparison, Results, meta_is
 from zz.lab.store.manifest import Row
 from zz.lab.store.store import CellSummary
@@ -75,11 +76,7 @@ def show_cells(out: Console, results: Results, scores: Sequence[str] = ()) -> No
 
 def show_by(out: Console, results: Results, by: str, scores: Sequence[str] = ()) -> None:
     """A table a metric: every row's mean for each value of a field of the prompts' meta."""
-    entries = [prompt for row in results.manifest.rows for prompt in results.prompts(row).entries]
-    values = list(dict.fromkeys(str(prompt.meta[by]) for prompt in entries if by in prompt.meta))
-    if not values:
-        fields = sorted({name for prompt in entries for name in prompt.meta})
-        raise ValueError(f"by={by} is in no prompt's meta; there are {', '.join(fields) or 'none'}")
+    values = results.categories(by)
     chosen = _chosen(results, scores)
     if whole := [name for name, about in chosen.items() if about["kind"] == "set"]:
         out.print(f"{', '.join(whole)}: of a whole set of pictures, and not shown by {by}", soft_wrap=True)
@@ -97,6 +94,21 @@ def show_by(out: Console, results: Results, by: str, scores: Sequence[str] = ())
         out.print(f"{by} is not said of {n} of {len(prompts)} prompts, which are in no column", soft_wrap=True)
     for name in [name for name in chosen if name not in whole]:
         _say(out, remarks.of_fewer(results, name))
+
+
+def show_grid(out: Console, grid: Grid) -> None:
+    """Two fields of a store's cells against each other."""
+    table = Table(title=grid.caption)
+    for column in grid.column_values:
+        table.add_column(text(column) if grid.columns else grid.score, justify="right")
+    lines, fewer = [], dict[str, int]()
+    shown = rate if grid.shown == "wins" else number
+    for value in grid.row_values:
+        found = [grid.at(value, column) for column in grid.column_values]
+        lines.append([shown(one.value) if one and one.n else "" for one in found])
+        fewer |= {one.row.title: one.n for one in found if one and one.n < one.row.wanted and not grid.of}
+    numbered(out, table, [text(value) for value in grid.row_values], lines, grid.rows)
+    _say(out, remarks.of_grid(grid, fewer))
 
 
 def _chosen(results: Results, scores: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:

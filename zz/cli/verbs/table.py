@@ -3,7 +3,8 @@
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -17,11 +18,13 @@ from zz.cli.experiment import find as find_experiment
 from zz.cli.experiment import known
 from zz.cli.terminal.console import console
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons
+from zz.cli.verbs import grid
 from zz.diffusion.validate import as_tuple, check_text
 from zz.lab.experiment import Experiment, Layout
 from zz.lab.record import revision
 from zz.lab.results import Results
 from zz.lab.store.manifest import find
+from zz.lab.store.store import Store
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 
@@ -36,6 +39,9 @@ def table(configs: Sequence[DictConfig]) -> int:
             check_text(name, None if name == "out" and isinstance(config.out, str) else config[name])
         store = store_of(config)
         store.check_format()
+        if grid.asked(config):
+            _grid(out, config, store)
+            continue
         results = Results(store, find(store, config.name))
         experiment = _experiment(results.manifest.name)
         layout = experiment.layout if experiment else Layout(**(results.manifest.layout or {}))
@@ -57,6 +63,23 @@ def table(configs: Sequence[DictConfig]) -> int:
             else:
                 print(text)  # noqa: T201
     return 0
+
+
+def _grid(out: Console, config: DictConfig, store: Store) -> None:
+    found = grid.grids_of(config, store, out)
+    if config.out and Path(config.out).suffix in grid.PLOTS:
+        with _written(config.out):
+            grid.plot(found, Path(config.out))
+        out.print(escape(config.out), soft_wrap=True)
+    elif config.format == "terminal" and not config.out:
+        grid.show(out, found)
+    else:
+        form = "markdown" if config.format == "terminal" else config.format
+        text = grid.rendered(form, found)
+        if config.out:
+            _write(out, Path(config.out), text)
+        else:
+            print(text)  # noqa: T201
 
 
 def _experiment(name: str) -> Experiment | None:
@@ -97,9 +120,15 @@ def _head() -> str:
 
 
 def _write(out: Console, path: Path, text: str) -> None:
-    try:
+    with _written(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text((_head() if path.suffix == ".md" else "") + text, encoding="utf-8", errors="backslashreplace")
+    out.print(escape(str(path)), soft_wrap=True)
+
+
+@contextmanager
+def _written(path: str | Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise Refusal(f"out={path} cannot be written ({error.strerror}); choose another") from error
-    out.print(escape(str(path)), soft_wrap=True)
