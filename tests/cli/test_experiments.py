@@ -135,7 +135,8 @@ def test_a_package_that_is_not_named_is_hinted_at(cli):
 
 
 def test_a_name_that_a_command_does_not_know_is_looked_for_among_its_own(cli):
-    known = "known are allow_partial, by, extensions, format, name, out, scores, store"
+    known = "known are against, allow_partial, by, columns, dataset, extensions, format, name, out, rows, "
+    known += "score, scores, show, store, where"
     assert cli("gamma1=2", command=zz.table)[2] == f"error: gamma1 is not known; {known}\n"
     assert cli("nam=run", command=zz.table)[2] == f"error: nam is not known (did you mean name?); {known}\n"
     assert cli("name=x", command=zz.ls)[2] == "error: name is not known; known are extensions, store\n"

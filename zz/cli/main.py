@@ -6,7 +6,7 @@ from pathlib import Path
 
 from zz.cli.conf import near
 
-NOT = ("__init__", "sampling", "inversion")  # files of zz/ that are no commands
+NOT = ("__init__", "sampling", "inversion", "scoring")  # files of zz/ that are no commands
 
 
 def commands() -> list[str]:
