@@ -173,7 +173,8 @@ class Published:
     def _why(self, error: Exception) -> str:
         """What went wrong, and the manual way."""
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
-        by_hand = f"fetch {self.address} by hand and put it at {self.place}"
+        by_hand = f"fetch {self.address} by hand and put it at {self.place}; `python -m zz.doctor` with the same words "
+        by_hand += "says what else is missing"
         if isinstance(error, GatedRepoError):
             page = self.address.partition("/resolve/")[0]
             return f"which is gated: accept its terms at {page}, then log in with `hf auth login` or set HF_TOKEN"
