@@ -162,7 +162,7 @@ def test_a_file_of_the_hub(tmp_path, monkeypatch):
     assert file.address.endswith("/datasets/owner/set/resolve/abc/data/test-00000.parquet")
     asked = []
 
-    def download(repo, name, revision, repo_type):
+    def download(repo, name, revision, repo_type, local_files_only):
         asked.append((repo, name, revision, repo_type))
         path = tmp_path / "x.parquet"
         path.write_bytes(b"x")

@@ -14,7 +14,7 @@ import zz.plan
 from zz.hub.location import reachable
 from zz.hub.published import Published
 
-TABLE = "Prompts,Category\na red star,Colors\na blue cube,Counting\n"
+TABLE = "Prompts,Category\n" + "".join(f"a red star {n},Colors\n" for n in range(200))
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -70,7 +70,7 @@ def doctor(monkeypatch, capfd):
 def test_what_is_missing_is_listed_in_bytes_with_the_way_to_get_it(doctor, served, tmp_path):
     code, out, _ = doctor(*served)
     assert code == 1
-    assert re.search(rf"dataset drawbench +missing +set.csv to download: {len(TABLE)} bytes, pinned by its dig", out)
+    assert re.search(rf"dataset drawbench +missing +set.csv to download: {len(TABLE):,} bytes, pinned by its dig", out)
     assert re.search(r"scorer aesthetic +missing +head.pth to download: 1,234 bytes, not pinned by a digest", out)
     assert re.search(r"scorer aesthetic +missing +openai/clip-vit-large-patch14@32bd\w+ to download: size not kn", out)
     assert "by hand: hf download openai/clip-vit-large-patch14 --revision 32bd" in out
@@ -82,7 +82,7 @@ def test_what_is_missing_is_listed_in_bytes_with_the_way_to_get_it(doctor, serve
 def test_it_is_brought_and_what_cannot_be_is_said_without_losing_the_rest(doctor, served, tmp_path):
     code, out, _ = doctor(*served, "download=true")
     assert code == 1 and "cannot be reached" in out
-    assert re.search(r"dataset drawbench +ok +set.csv is here, \d+ bytes, pinned by its digest; licence: MIT", out)
+    assert re.search(r"dataset drawbench +ok +set.csv is here, [\d,]+ bytes, pinned by its digest; licence: MIT", out)
     sha = hashlib.sha256(b"0" * 1234).hexdigest()
     assert re.search(rf"scorer aesthetic +ok +head.pth is here, 1,234 bytes.*: {sha[:12]}... is the first downl", out)
     assert "missing: scorer aesthetic\n" in out
@@ -93,9 +93,17 @@ def test_it_is_brought_and_what_cannot_be_is_said_without_losing_the_rest(doctor
 def test_another_file_is_named(doctor, served):
     assert doctor(*served[:5], "scorers=[]", "download=true")[0] == 0
     place = Published(served[2].partition("=")[2]).place
+    code, out, _ = doctor(*served[:5], "scorers=[]")
+    assert code == 0 and re.search("dataset drawbench +ok +200 prompts", out)
     place.write_text("another")
     code, out, _ = doctor(*served[:5], "scorers=[]")
     assert code == 1 and "set.csv is another file" in out and "remove the file, and it is downloaded anew" in out
+
+
+def test_what_cannot_be_read_is_missing(doctor, served):
+    code, out, _ = doctor(served[0], "dataset=drawbench", "dataset.path=/nowhere.csv", "scorers=[geneval_detections]")
+    assert code == 1 and "dataset drawbench: dataset.path=/nowhere.csv cannot be read" in out
+    assert "scorer geneval_detections: scorers.geneval_detections.path=None is no file" in out
 
 
 def test_a_model_that_is_no_download_needs_none(doctor, served):

@@ -229,3 +229,91 @@ def test_zz_score_from_python(folder):
     ):
         with pytest.raises(ValueError, match=said):
             score(**({"images": paths, "prompts": TEXTS, "scorers": zz.Cleanliness()} | wrong))
+
+
+@pytest.mark.parametrize("head", ["filename", "File", "image_path", "File Name", "IMG"])
+def test_a_column_of_files_is_known_by_many_names(folder, head):
+    rows = [f"{head},prompt"] + [f"{2 - i}.png,{TEXTS[i]}" for i in range(3)]
+    (folder / "prompts.csv").write_text("\n".join(rows))
+    found = gallery(str(folder / "pics"), str(folder / "prompts.csv"))
+    assert [Path(p).name for p in found.paths if p] == ["2.png", "1.png", "0.png"]
+
+
+def test_a_column_that_seems_to_name_pictures_is_not_passed_over(folder):
+    (folder / "prompts.csv").write_text("\n".join(["which,prompt", *(f"{2 - i}.png,{TEXTS[i]}" for i in range(3))]))
+    with pytest.raises(ValueError, match="column which seems to name pictures; call it file"):
+        gallery(str(folder / "pics"), str(folder / "prompts.csv"))
+
+
+def test_a_geneval_folder_without_samples_is_named_and_its_grid_is_no_sample(tmp_path):
+    for i in range(3):
+        place = tmp_path / f"{i:05d}"
+        (place / "samples").mkdir(parents=True)
+        (place / "metadata.jsonl").write_text(json.dumps({"prompt": TEXTS[i], "tag": "colors", "include": []}))
+        picture(place / "grid.png", 9)
+        picture(place / "samples" / "0000.png", 50 * i)
+    found = gallery(str(tmp_path))
+    assert len(found.paths) == 3 and all("samples" in str(path) for path in found.paths)
+    (tmp_path / "00001" / "samples" / "0000.png").unlink()
+    with pytest.raises(ValueError, match=f"1 of 3 prompts have no picture: '{TEXTS[1]}'"):
+        gallery(str(tmp_path))
+
+
+def test_pictures_in_several_folders_or_of_one_number_are_not_mixed(folder):
+    picture(folder / "pics" / "thumbs" / "0.png", 5)
+    with pytest.raises(ValueError, match=r"pictures lie in 2 folders \(., thumbs\)"):
+        gallery(str(folder / "pics"), str(folder / "prompts.txt"))
+    (folder / "pics" / "thumbs" / "0.png").rename(folder / "pics" / "00.png")
+    with pytest.raises(ValueError, match=r"pictures 0\.png, 00\.png have the same numbers"):
+        gallery(str(folder / "pics"), str(folder / "prompts.txt"))
+
+
+def test_hidden_folders_are_passed_over_and_links_to_folders_followed(folder):
+    picture(folder / "pics" / ".ipynb_checkpoints" / "0.png", 5)
+    assert len(gallery(str(folder / "pics"), str(folder / "prompts.txt")).paths) == 3
+    (folder / "links").mkdir()
+    (folder / "links" / "there").symlink_to(folder / "pics")
+    (folder / "pics" / "back").symlink_to(folder / "links")
+    found = gallery(str(folder / "links"), str(folder / "prompts.txt"))
+    assert len(found.paths) == 3
+
+
+def test_a_text_that_comes_twice_is_two_entries_and_a_missing_picture_is_named(folder):
+    (folder / "prompts.txt").write_text("\n".join([TEXTS[0], TEXTS[0], TEXTS[1]]))
+    found = gallery(str(folder / "pics"), str(folder / "prompts.txt"))
+    assert [p.text for p in found.prompts.entries] == [TEXTS[0], TEXTS[0], TEXTS[1]] and found.prompts.repeats == 1
+    (folder / "pics" / "1.png").unlink()
+    with pytest.raises(ValueError, match="1 of 3 prompts have no picture"):
+        gallery(str(folder / "pics"), str(folder / "prompts.txt"))
+
+
+def test_uneven_numbers_of_pictures_in_a_table_count_each_for_itself(folder, cli, store_path):
+    rows = ["file,prompt", f"0.png,{TEXTS[0]}", f"1.png,{TEXTS[0]}", f"2.png,{TEXTS[1]}"]
+    (folder / "prompts.csv").write_text("\n".join(rows))
+    words = [f"images={folder / 'pics'}", f"prompts={folder / 'prompts.csv'}", "name=uneven", SCORERS]
+    code, out, err = cli(*words, command=SCORE)
+    assert code == 0 and "names 1 to 2 pictures of a prompt: each counts for itself" in out, err
+    results = Results(Store(store_path), find(Store(store_path)))
+    assert results.scored(results.manifest.rows[0], "cleanliness") == 3
+
+
+def test_a_broken_picture_is_named_by_its_own_path_and_levels_without_a_scale_by_theirs(folder, cli):
+    (folder / "pics" / "1.png").write_bytes(b"no picture")
+    Image.fromarray(np.zeros((8, 8), np.float32)).save(folder / "pics" / "2.tif")
+    (folder / "pics" / "2.png").unlink()
+    words = [f"images={folder / 'pics'}", f"prompts={folder / 'prompts.txt'}", SCORERS]
+    code, out, err = cli(*words, "name=broken", command=SCORE)
+    assert code == 1 and f"{folder / 'pics' / '1.png'} cannot be read as a picture" in out + err
+    assert "worker died" not in out + err
+    assert "mend it and run again" in out + err and f"{folder / 'pics' / '2.tif'}: a picture of floating" in out + err
+
+
+def test_words_that_have_no_meaning_here_and_comparisons_that_are_none(folder, cli, store_path):
+    words = [f"images={folder / 'pics'}", f"prompts={folder / 'prompts.txt'}", SCORERS]
+    code, _, err = cli(*words, "limit=2", command=SCORE)
+    assert code == 2 and "limit=2 is of pictures that are made" in err
+    assert cli(*words, "name=first", command=SCORE)[0] == 0
+    (folder / "other.txt").write_text("\n".join(f"{text} left of a star" for text in TEXTS))
+    words[1] = f"prompts={folder / 'other.txt'}"
+    code, out, err = cli(*words[:2], "scorers=[cleanliness]", "name=second", "against=first", command=SCORE)
+    assert code == 0 and "nothing is compared: no prompt is common" in out, err

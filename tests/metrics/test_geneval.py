@@ -24,7 +24,7 @@ from zz.scorers.geneval.colours import pixels as clip_pixels
 from zz.scorers.geneval.detections import GenEvalDetections
 from zz.scorers.geneval.detector import Found
 from zz.scorers.geneval.names import COLOURS, PROMPTS
-from zz.scorers.geneval.scorer import coloured
+from zz.scorers.geneval.scorer import check_record, coloured
 from zz.scorers.geneval.summary import GenEvalOverall, GenEvalPrompts
 
 
@@ -149,7 +149,12 @@ GOOD = {"class": "dog", "score": 0.9, "box": [0, 0, 5, 5]}
         ({"picture": "a", "objects": [GOOD | {"score": 97}]}, r"score 97.0 lies outside 0..1"),
         ({"picture": "a", "objects": [GOOD | {"score": "high"}]}, "score holds 'high'"),
         ({"picture": "a", "objects": [GOOD | {"colour": "teal"}]}, "colour 'teal' is none of red"),
-        ([1], "line 2 is broken"),
+        ({"picture": "first.png", "objects": []}, "picture 'first.png' comes twice"),
+        ({"picture": "a", "objects": [GOOD | {"hue": "red"}]}, "'hue' is none of class, score, box"),
+        ({"picture": "a", "objects": [GOOD | {"colours": ["red"]}]}, "must be a share for each colour"),
+        ({"picture": "a", "objects": None}, "objects is no list of JSON objects"),
+        ({"picture": "a", "objects": [1]}, "objects is no list of JSON objects"),
+        ([1], "it is no JSON object"),
     ],
 )
 def test_a_broken_line_is_named(tmp_path, line, said):
@@ -160,6 +165,33 @@ def test_a_broken_line_is_named(tmp_path, line, said):
     ):
         pass
     assert re.search(said, str(caught.value))
+
+
+def test_genevals_own_word_for_colour_is_read_a_missing_one_is_named_and_so_is_another_encoding(tmp_path):
+    meta = {"tag": "colors", "include": [{"class": "dog", "count": 1, "color": "red"}]}
+    prompt, image = Prompt("a photo of a red dog", meta, 3), Image.new("RGB", (8, 8))
+    image.info["picture"] = "000002-abc"  # as the store calls a picture from elsewhere
+    for colour, right in (({"color": "red"}, 1.0), ({"color": "blue"}, 0.0), ({"colour": "red"}, 1.0)):
+        with detections(tmp_path, {"picture": "000002-abc.png", "objects": [GOOD | colour]}).open() as score:
+            assert score([image], [prompt]) == [right]
+    with (
+        detections(tmp_path, {"picture": "000002-abc", "objects": [GOOD]}).open() as score,
+        pytest.raises(ValueError, match="asks for a colour, and a detected dog has none; add it"),
+    ):
+        score([image], [prompt])
+    path = tmp_path / "detections.jsonl"
+    path.write_text(json.dumps({"picture": "a", "objects": []}), encoding="utf-8-sig")
+    with GenEvalDetections(str(path)).open():
+        pass
+    path.write_text("{}", encoding="utf-16")
+    with pytest.raises(ValueError, match="is not UTF-8; save it"), GenEvalDetections(str(path)).open():
+        pass
+
+
+def test_a_record_in_another_form_is_named():
+    for include in ('[{"class": "dog"}]', ["dog"], {"class": "dog"}):
+        with pytest.raises(ValueError, match="no list of records; give it in JSON lines"):
+            check_record(Prompt("a photo of a dog", {"tag": "single_object", "include": include}))
 
 
 def test_a_file_that_is_not_there_is_named_before_anything_runs(tmp_path):

@@ -30,6 +30,8 @@ def score_given(out: Console, config: DictConfig) -> int:
     values = resolved(config)
     for field in ("images", "prompts", "name", "column", "delimiter", "seeds", "against"):
         check_text(field, values[field])
+    if values.get("limit"):
+        raise Refusal(f"limit={values['limit']} is of pictures that are made; images= takes all that the folder holds")
     name, store, runner = values["name"], store_of(config), build(values["runner"])
     if not name or "/" in name or name.startswith("."):
         raise Refusal(f"name={name}: pictures that were not made here need a name without slashes, as name=mine")
@@ -109,4 +111,7 @@ def _show(out: Console, store: Store, asked: Manifest, failed: bool, partial: bo
             return 1
     show_cells(out, results)
     show_comparisons(out, results, True)
+    if len(asked.rows) > 1 and not results.comparisons(True):
+        how = "prompt and seed" if row.seeded else "prompt"
+        out.print(f"[yellow]nothing is compared: no {how} is common with the rows of against=, or no score[/]")
     return 1 if failed else 0

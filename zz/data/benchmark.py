@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from zz.data.base import Prompt, PromptSet
 from zz.data.reading import bare, rows
+from zz.hub.files import sha256
 from zz.hub.published import Published
 
 
@@ -33,7 +35,10 @@ class Benchmark(PromptSet):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        return tuple(remark for file in self.files for remark in _remarks(file))
+        found = [remark for file in self.files for remark in _remarks(file)]
+        if self.path and self.file.sha256 and Path(self.path).is_file() and sha256(Path(self.path)) != self.file.sha256:
+            found.append(f"dataset.path={self.path} is not the published {self.file.name}: its digest is another")
+        return tuple(found)
 
     def load(self) -> Sequence[Prompt]:
         if self.path or self.file.sha256:  # a digest says that the file is what it was when this was written

@@ -1,8 +1,9 @@
 """Folders of pictures that were not made here, and the prompts that they are of."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from zz.data.reading import TABLES, bare, lines, rows
 from zz.hub.files import sha256
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-FILES = ("file", "file_name", "image", "picture", "path")  # names of the column of pictures
+FILES = (  # names of the column of pictures, in any case
+    *("file", "file_name", "filename", "image", "image_path", "image_file", "img", "img_path", "picture", "path"),
+    *("filepath", "file_path"),
+)
 RECORDS = ("metadata.jsonl", "metadata.csv")  # that may lie in the folder itself
 NUMBERED = re.compile(r"\D*?(\d+)(?:[_-](\d+))?")  # 17, 000017, prompt_17, 17_2
 OWN = re.compile(r"(\d{6,})-([0-9a-f]{12})")  # as zz calls its own: the seed, and digits of the text's digest
 GENEVAL = re.compile(r"\d{5}/samples/[^/]+")
+SHEET = re.compile(r"\d{5}/grid\.\w+")  # of the samples, which GenEval's programs put beside them
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,12 @@ def gallery(
     folder = Path(images)
     if not folder.is_dir():
         raise ValueError(f"images={images} is no folder that is there; give one, as images=FOLDER")
-    there = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if _is_picture(p)}
+    there = {p.relative_to(folder).as_posix(): p for p in _pictures(folder)}
     if not there:
         raise ValueError(f"images={images} holds no picture; give a folder of {', '.join(SUFFIXES)}")
     remarks: list[str] = []
     if prompts is None and any(GENEVAL.fullmatch(path) for path in there):
+        there = {at: path for at, path in there.items() if not SHEET.fullmatch(at)}
         found = _geneval(folder, there)
     else:
         given = prompts or next((str(folder / record) for record in RECORDS if (folder / record).is_file()), None)
@@ -108,8 +114,18 @@ def gallery(
     )
 
 
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+def _pictures(folder: Path) -> list[Path]:
+    """Every picture below a folder, links to folders followed; nothing hidden."""
+    found, seen = list[Path](), set[str]()
+    for at, inside, files in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(at)) in seen:  # a link that leads back
+            inside[:] = []
+            continue
+        seen.add(real)
+        inside[:] = sorted(name for name in inside if not name.startswith("."))
+        named = (Path(at, name) for name in files if not name.startswith("."))
+        found += [path for path in named if path.suffix.lower() in SUFFIXES and path.is_file()]
+    return sorted(found)
 
 
 def _some(names: Sequence[str]) -> str:
@@ -118,7 +134,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _geneval(folder: Path, there: Mapping[str, Path]) -> list[_Found]:
     found = []
-    for place in sorted({path.partition("/")[0] for path in there}):
+    recorded = {path.parent.name for path in folder.glob("*/metadata.jsonl")}
+    for place in sorted({path.partition("/")[0] for path in there} | recorded):
         record = folder / place / "metadata.jsonl"
         if not record.is_file():
             raise ValueError(f"images={folder}: {place} has no metadata.jsonl, which says of what its pictures are")
@@ -149,7 +166,7 @@ def _matched(
         table = [(at, dict(row)) for at, row in read]
     if not table:
         raise ValueError(f"prompts={prompts} holds no prompts")
-    at_file = next((name for name in FILES if any(name in row for _, row in table)), None)
+    at_file = _column_of_files(table, prompts)
     if seeds and not any(seeds in row for _, row in table):
         raise ValueError(f"seeds={seeds} is no column of prompts={prompts}; it has {', '.join(table[0][1])}")
     if at_file is None:
@@ -158,13 +175,33 @@ def _matched(
         one_each = [(at, row, named.get(i, ())) for i, (at, row) in enumerate(table)]
     else:
         one_each = [(at, row, (_named(folder, there, prompts, at, row.pop(at_file, None)),)) for at, row in table]
-    found: dict[tuple[str, int | None], _Found] = {}
-    for at, row, files in one_each:
+    found: dict[tuple[str, int | None, int], _Found] = {}
+    for n, (at, row, files) in enumerate(one_each):
         where = f"prompts={prompts}: {at}"
         text, seed = _text(where, row.pop(column)), _seed(where, row.pop(seeds)) if seeds else None
-        known = found.get((text, seed))  # pictures of one prompt are its repeats
-        found[text, seed] = _Found(text, known.meta if known else row, seed, (*(known.files if known else ()), *files))
-    return list(found.values())
+        key = text, seed, 0 if at_file else n  # rows of one prompt that name a picture each are its repeats
+        known = found.get(key)
+        found[key] = _Found(text, known.meta if known else row, seed, (*(known.files if known else ()), *files))
+    counts = sorted({len(one.files) for one in found.values()})
+    if not at_file or len(counts) < 2:
+        return list(found.values())
+    remarks.append(
+        f"prompts={prompts} names {counts[0]} to {counts[-1]} pictures of a prompt: each counts for itself, and "
+        "intervals take pictures, not prompts, as what is drawn"
+    )
+    return [replace(one, files=(file,)) for one in found.values() for file in one.files]
+
+
+def _column_of_files(table: Sequence[tuple[str, Mapping[str, Any]]], prompts: str) -> str | None:
+    """The column that names pictures. Raises ValueError where one seems to, under a name that is not known."""
+    columns = dict.fromkeys(name for _, row in table for name in row)
+    if known := [name for name in columns if name.lower().replace(" ", "_") in FILES]:
+        return min(known, key=lambda name: FILES.index(name.lower().replace(" ", "_")))
+    for name in columns:
+        values = [str(row.get(name) or "") for _, row in table]
+        if all(Path(value).suffix.lower() in SUFFIXES for value in values):
+            raise ValueError(f"prompts={prompts}: column {name} seems to name pictures; call it file, or take it out")
+    return None
 
 
 def _text(at: str, value: Any) -> str:
@@ -181,13 +218,15 @@ def _seed(at: str, value: Any) -> int:
 
 
 def _named(folder: Path, there: Mapping[str, Path], prompts: str, at: str, value: Any) -> Path:
-    name = str(value or "").removeprefix("./")
+    name = "" if value is None else str(value).strip().removeprefix("./")
+    if Path(name).is_absolute() and Path(name).is_relative_to(folder.absolute()):
+        name = Path(name).relative_to(folder.absolute()).as_posix()
     for form in (name, *(f"{name}{suffix}" for suffix in SUFFIXES)):
         if form in there:
             return there[form]
     raise ValueError(
         f"prompts={prompts}: {at} names the picture {name or 'nothing'!r}, which is not in {folder}; it has "
-        f"{_some(list(there))}"
+        f"{_some(list(there))}; paths are relative to the folder"
     )
 
 
@@ -195,6 +234,11 @@ def _numbered(
     there: Mapping[str, Path], texts: Sequence[str], prompts: str, remarks: list[str]
 ) -> dict[int, tuple[Path, ...]]:
     """By the number of a prompt: its pictures, in the order of their second number, or of their seeds."""
+    if len(places := dict.fromkeys(name.rpartition("/")[0] or "." for name in there)) > 1:
+        raise ValueError(
+            f"pictures lie in {len(places)} folders ({_some(list(places))}) and are matched by the numbers in their "
+            "names: give images=one of them, or a table with a column file"
+        )
     n, known = len(texts), {picture_name(text, 0).partition("-")[2]: i for i, text in enumerate(texts)}
     numbers: dict[int, list[tuple[int, Path]]] = {}
     for name, path in there.items():
@@ -207,6 +251,10 @@ def _numbered(
                 "17.png, or 17_2.png, for the prompts numbered from 0, or give a table with a column file"
             )
         numbers.setdefault(int(match[1]), []).append((int(match[2] or 0), path))
+    for mine in numbers.values():
+        seconds = [second for second, _ in mine]
+        if twice := [path.name for second, path in mine if seconds.count(second) > 1]:
+            raise ValueError(f"pictures {_some(twice)} have the same numbers; take all but one out, or name a table")
     first = 1 if 0 not in numbers and n in numbers else 0
     if first:
         remarks.append(f"pictures are numbered from 1 to {n}: number 1 is of the first prompt")

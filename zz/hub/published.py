@@ -158,7 +158,12 @@ class Published:
 
     def _download(self) -> Path:
         if hub := self._hub:
-            return Path(hf_hub_download(hub.repo, hub.file, revision=hub.revision, repo_type=hub.kind))
+            there = constants.is_offline_mode() or reachable(constants.ENDPOINT)  # or six tries would be made in vain
+            return Path(
+                hf_hub_download(
+                    hub.repo, hub.file, revision=hub.revision, repo_type=hub.kind, local_files_only=not there
+                )
+            )
         if constants.is_offline_mode():
             raise OfflineModeIsEnabled
         part = self.place.with_name(f"{self.place.name}.part")

@@ -55,7 +55,7 @@ def doctor(configs: Sequence[DictConfig]) -> int:
         free = room(runner)
         checks = [*machine(runner, free), *health(model, size, runner.precision, free)]
         checks += [*_fit(one.recipes, checks), disk(store)]
-        checks += [file_check(f"dataset {found.name}", file) for found in one.prompt_sets for file in found.files]
+        checks += [check for found in one.prompt_sets for check in _prompt_set(found)]
         checks += [check for metric in one.metrics for check in _metric(metric)]
         show_checks(out, f"{model.name}, precision {runner.precision}", checks)
         lack = any(check.state == "missing" for check in checks)
@@ -77,8 +77,25 @@ def _fit(recipes: Sequence[Recipe], checks: Sequence[Check]) -> list[Check]:
     return [Check("recipe", "ok", "; ".join(named))]
 
 
+def _prompt_set(asked: PromptSet) -> list[Check]:
+    title = f"dataset {asked.name}"
+    found = [file_check(title, file) for file in asked.files]
+    if all(check.state == "ok" for check in found):  # and it reads, which costs little
+        try:
+            found.append(Check(title, "ok", f"{len(asked.prompts):,} prompts"))
+        except ValueError as error:
+            found.append(Check(title, "missing", "it cannot be read", str(error)))
+    return found
+
+
 def _metric(metric: Metric) -> list[Check]:
-    needs, title = metric.needs, f"scorer {metric.name}"
+    title = f"scorer {metric.name}"
+    try:
+        needs = metric.needs
+        if not (needs.weights or needs.files):
+            metric.settings()  # refuses a file that is not there
+    except ValueError as error:
+        return [Check(title, "missing", "it lacks what it reads", str(error))]
     found = [file_check(title, file) for file in needs.files] + [model_check(title, name) for name in needs.weights]
     found += [package_check(title, needs.extras)] if needs.extras else []
     if needs.environment:

@@ -183,9 +183,11 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
     clips, unreadable = dict[Picture, list[Image]](), []
     for picture in slot.pictures:
         try:
-            clips[picture] = frames(rgb(store.image(job.cell, picture.name)), job.frames)
-        except (StoreError, ValueError) as error:  # what is no picture, or has levels without a scale
+            clips[picture] = frames(_named(rgb(store.image(job.cell, picture.name)), picture), job.frames)
+        except StoreError as error:  # what is no picture
             unreadable.append(str(error))
+        except ValueError as error:  # or has levels without a scale
+            unreadable.append(f"{store.origin(job.cell, picture.name)}: {error}")
     numbers, why = dict[Picture, Any](), ""
     if clips and isinstance(metric, ImageScorer):
         values, why = _values(metric, compute, list(clips.values()), [p.prompt for p in clips])
@@ -203,6 +205,11 @@ def _scored(slot: ScoreSlot, compute: Any, store: Store) -> SlotScored:
     texts = list(dict.fromkeys(picture.prompt.text for picture in clips))
     cut = compute.cut(texts) if isinstance(compute, Limited) else {}
     return SlotScored(metric.name, job.id, len(numbers), tuple(unreadable), crashed, tuple(cut.items()))
+
+
+def _named(image: Image, picture: Picture) -> Image:
+    image.info["picture"] = picture.name  # a conversion may have dropped it
+    return image
 
 
 def _values(
@@ -243,7 +250,7 @@ def _lacking(slots: Sequence[ScoreSlot], store: Store, unreadable: Collection[st
         slot
         for slot in slots
         if any(
-            p.name in lacking[slot.metric, slot.job] and str(store.image_path(slot.job.cell, p.name)) not in broken
+            p.name in lacking[slot.metric, slot.job] and str(store.origin(slot.job.cell, p.name)) not in broken
             for p in slot.pictures
         )
     ]

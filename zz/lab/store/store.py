@@ -179,13 +179,21 @@ class Store(Records):
 
     def image(self, cell: Cell, name: str) -> Image.Image:
         """Read one picture, whole. Raises StoreError on one that cannot be read."""
-        path = self.image_path(cell, name)
+        path, file = self.image_path(cell, name), self.origin(cell, name)
         try:
-            with Image.open(path) as image:
+            with Image.open(file) as image:
                 image.load()
-                return image.copy()
+                found = image.copy()
         except Exception as error:  # any that Pillow raises
-            raise StoreError(f"{path} cannot be read as a picture ({error}); remove it and run again") from error
+            remedy = "remove" if file == path else "mend"
+            raise StoreError(f"{file} cannot be read as a picture ({error}); {remedy} it and run again") from error
+        found.info["picture"] = name  # by which scorers know it, who read what others said of it
+        return found
+
+    def origin(self, cell: Cell, name: str) -> Path:
+        """A picture's file: of one that was not made here the one that it is a link to."""
+        path = self.image_path(cell, name)
+        return path.readlink() if path.is_symlink() else path
 
     def link_image(self, cell: Cell, name: str, file: Path) -> None:
         """Take in a picture that was not made here, of any format, as a link to its file; a copy where links fail."""

@@ -24,14 +24,14 @@ class GenEvalDetections(ImageScorer):
 
     path: a JSON object a line, one a picture:
           {"picture": "000017-3fa9c2d1e0b4", "objects": [{"class": "dog", "score": 0.97, "box": [l, t, r, b],
-           "colour": "red"}]}; a picture's name is that of its file, `colour` is needed where a prompt asks for one, and
-          may be `colours`, a share for each
+           "colour": "red"}]}; a picture's name is that of its file in the store, `colour` (or `color`, GenEval's own
+          word) is needed where a prompt asks for one, and may be `colours`, a share for each
     """
 
     path: str | None = None
     name: str = "geneval_detections"
     reads: ClassVar[tuple[str, ...]] = ("tag", "include", "exclude")
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "correct"
     higher_is_better: ClassVar[bool] = True
 
@@ -51,8 +51,10 @@ class GenEvalDetections(ImageScorer):
             found = []
             for image, prompt in zip(images, prompts, strict=True):
                 check_record(prompt)
-                name = picture_name(prompt.text, int(image.info.get("seed", prompt.seed or 0)))
-                objects = known.get(name)
+                made = picture_name(prompt.text, int(image.info.get("seed", prompt.seed or 0)))
+                objects = known.get(str(image.info.get("picture", made)), known.get(made))
+                if objects is not None:
+                    check_colours(objects, prompt, self.name)
                 right = objects is not None and verdict(kept(objects, threshold(prompt.meta)), prompt.meta)[0]
                 found.append(math.nan if objects is None else float(right))  # no number is no verdict
             return found
@@ -60,17 +62,36 @@ class GenEvalDetections(ImageScorer):
         yield score
 
 
+def check_colours(objects: Objects, prompt: Prompt, name: str) -> None:
+    """Raises ValueError where a prompt asks for a colour and a detection of that class has none."""
+    for asked in prompt.meta["include"]:
+        if "color" in asked and any(not one.colours for one in objects.get(asked["class"], ())):
+            raise ValueError(
+                f"scorers.{name}: {prompt.text!r} asks for a colour, and a detected {asked['class']} has none; add it"
+            )
+
+
 def read(path: Path, field: str) -> dict[str, Objects]:
     """By picture, what was detected, by class. Raises ValueError with the line that is broken."""
     found: dict[str, Objects] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{field} is not UTF-8; save it as UTF-8") from error
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("it is no JSON object")
             name, objects = record["picture"], record["objects"]
-            if not isinstance(name, str) or name in found:
-                raise ValueError(f"picture {name!r} comes twice" if name in found else f"picture {name!r} is no name")
+            if not isinstance(name, str):
+                raise ValueError(f"picture {name!r} is no name")
+            if not isinstance(objects, list) or not all(isinstance(one, dict) for one in objects):
+                raise ValueError("objects is no list of JSON objects")
+            if Path(name).stem in found:
+                raise ValueError(f"picture {name!r} comes twice")
             by_class: dict[str, list[Detection]] = {}
             for one in objects:
                 by_class.setdefault(_class(one), []).append(_detection(one))
@@ -87,14 +108,24 @@ def _class(one: Mapping[str, Any]) -> str:
     return str(one["class"])
 
 
+KEYS = ("class", "score", "box", "colour", "color", "colours")
+
+
 def _detection(one: Mapping[str, Any]) -> Detection:
+    if unknown := [key for key in one if key not in KEYS]:
+        raise ValueError(f"{unknown[0]!r} is none of {', '.join(KEYS)}")
+    if not isinstance(one["box"], list) or len(one["box"]) != 4:
+        raise ValueError(f"box {one['box']!r} must be left, top, right, bottom")
     left, top, right, bottom = (_number("box", x) for x in one["box"])
     if left > right or top > bottom:
         raise ValueError(f"box {one['box']} must be left, top, right, bottom")
     score = _number("score", one["score"])
     if not 0 <= score <= 1:
         raise ValueError(f"score {score} lies outside 0..1")
-    colours = one.get("colours") or ({one["colour"]: 1.0} if one.get("colour") else {})
+    colour = one.get("colour") or one.get("color")
+    colours = one.get("colours") or ({colour: 1.0} if colour else {})
+    if not isinstance(colours, dict):
+        raise ValueError(f"colours {colours!r} must be a share for each colour")
     if unknown := [name for name in colours if name not in COLOURS]:
         raise ValueError(f"colour {unknown[0]!r} is none of {', '.join(COLOURS)}")
     return Detection((left, top, right, bottom), score, {name: _number("colour", x) for name, x in colours.items()})

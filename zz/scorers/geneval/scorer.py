@@ -94,7 +94,10 @@ def check_record(prompt: Prompt) -> None:
     meta, said = prompt.meta, f"prompt {prompt.text!r}"
     if "tag" not in meta or not meta.get("include"):
         raise ValueError(f"{said} has no tag and include in its meta; choose a prompt set that has, such as GenEval's")
-    for item in (*meta["include"], *meta.get("exclude", ())):
+    items = [meta["include"], meta.get("exclude") or []]
+    if not all(isinstance(one, list | tuple) and all(isinstance(item, Mapping) for item in one) for one in items):
+        raise ValueError(f"{said} has an include or exclude that is no list of records; give it in JSON lines")
+    for item in (*items[0], *items[1]):
         if item.get("class") not in NAMES:
             raise ValueError(f"{said} asks for {item.get('class')!r}, which is none of GenEval's 80 classes")
         if "color" in item and item["color"] not in COLOURS:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from zz.data.base import Prompt
 from zz.diffusion.validate import as_tuple
+from zz.hub.files import file_digest
 from zz.scorers.base import Extract, Features, ImageScorer, Score, SetMetric
 from zz.scorers.interval import Interval
 
@@ -106,7 +107,8 @@ class UMTScore(ImageScorer):
     reads_clips: ClassVar[bool] = True
 
     def settings(self):
-        return {}
+        results = sorted(Path(self.repository or "").glob("UMT/results/UMTScore/150/*/UMTScore.json"))
+        return {"results": [file_digest(path) for path in results]}
 
     @contextmanager
     def open(self, device: str = "cpu") -> Iterator[Score]:
@@ -157,7 +159,8 @@ class UMTFVD(SetMetric):
         return Fingerprint()
 
     def settings(self):
-        return {"sizes": self.sizes}
+        results = sorted(Path(self.repository or "").glob("UMT/results/UMTFVD/scores/150/*/*/metric-*.jsonl"))
+        return {"sizes": self.sizes, "results": [file_digest(path) for path in results]}
 
     def measure(self, features, prompts, reference):
         there = Exported(f"scorers.{self.name}.exported", self.exported)
