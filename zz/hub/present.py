@@ -58,10 +58,14 @@ def _announced(repo: str, revision: str | None) -> int | None:
 
 def package_check(title: str, extras: Sequence[str]) -> Check:
     """Packages that are no dependency of zz."""
-    absent = [name for name in extras if find_spec(name.replace("-", "_")) is None]
-    if absent:
-        return Check(title, "missing", f"no {', '.join(absent)}", f"pip install {' '.join(absent)}")
+    if lack := absent(extras):
+        return Check(title, "missing", f"no {', '.join(lack)}", f"pip install {' '.join(lack)}")
     return Check(title, "ok", f"{', '.join(extras)} installed")
+
+
+def absent(packages: Sequence[str]) -> list[str]:
+    """Those that are not installed."""
+    return [name for name in packages if find_spec(name.replace("-", "_")) is None]
 
 
 def _size(n: int | None) -> str:
@@ -70,4 +74,4 @@ def _size(n: int | None) -> str:
     return f"{n:,} bytes" + (f" ({n / 1e9:.2f} GB)" if n >= 1e8 else "")
 
 
-__all__ = ["file_check", "model_check", "package_check"]
+__all__ = ["absent", "file_check", "model_check", "package_check"]

@@ -12,6 +12,7 @@ from zz.lab.store.store import Store
 
 SHOWN = ("mean", "wins", "difference")  # of a row; the other two are paired with another row
 _ANSWERS = {"T": "steps"}  # words for fields
+_CLASSES = ("sampler", "solver", "guidance", "schedule", "sampler.inner", "guidance.inner")  # fields that are a class
 
 Value = Any  # of a field: None, a bool, a number, a text or a list
 
@@ -94,25 +95,7 @@ def grids(
 
     Raises ValueError with the field, the value and the remedy.
     """
-    sets = list(dict.fromkeys(row.dataset for row in results.manifest.rows))
-    if dataset is None and len(sets) > 1:
-        raise ValueError(f"the store has rows over {', '.join(sets)}: say which, dataset={sets[0]}")
-    if dataset is not None and dataset not in sets:
-        raise ValueError(f"dataset={dataset} has no rows; there are {', '.join(sets) or 'none'}")
-    known = results.metrics
-    if score is None and len(known) != 1:
-        raise ValueError(f"score= is needed: one of {', '.join(known) or 'none, for no row has a score'}")
-    name = score or next(iter(known))
-    if name not in known:
-        raise ValueError(f"score={name} is of no row; there are {', '.join(known) or 'none'}")
-    shown = shown or ("wins" if against else "mean")
-    if shown not in SHOWN or (shown == "mean") != (against is None):
-        raise ValueError(f"show={shown} must be mean, or with against= wins or difference")
-    set_metric = known[name]["kind"] == "set"
-    if set_metric and (against or by):
-        raise ValueError(f"score={name} is of a whole set of pictures: it has neither pairs nor categories")
-    if against and known[name]["higher_is_better"] is None and shown == "wins":
-        raise ValueError(f"score={name}: neither direction is better, so that nobody wins; say show=difference")
+    name, shown = _checked(results, dataset, score, against, shown, by)
     all_rows = [row for row in results.manifest.rows if dataset in (None, row.dataset)]
     fields = {row.id: _fields(results.store, row) for row in all_rows}
     asked = [_asked(word, fields, all_rows) for word in where]
@@ -142,6 +125,31 @@ def grids(
     return found
 
 
+def _checked(
+    results: Results, dataset: str | None, score: str | None, against: str | None, shown: str | None, by: str | None
+) -> tuple[str, str]:
+    """The score, and what is shown of it."""
+    sets = list(dict.fromkeys(row.dataset for row in results.manifest.rows))
+    if dataset is None and len(sets) > 1:
+        raise ValueError(f"the store has rows over {', '.join(sets)}: say which, dataset={sets[0]}")
+    if dataset is not None and dataset not in sets:
+        raise ValueError(f"dataset={dataset} has no rows; there are {', '.join(sets) or 'none'}")
+    known = results.metrics
+    if score is None and len(known) != 1:
+        raise ValueError(f"score= is needed: one of {', '.join(known) or 'none, for no row has a score'}")
+    name = score or next(iter(known))
+    if name not in known:
+        raise ValueError(f"score={name} is of no row; there are {', '.join(known) or 'none'}")
+    shown = shown or ("wins" if against else "mean")
+    if shown not in SHOWN or (shown == "mean") != (against is None):
+        raise ValueError(f"show={shown} must be mean, or with against= wins or difference")
+    if known[name]["kind"] == "set" and (against or by):
+        raise ValueError(f"score={name} is of a whole set of pictures: it has neither pairs nor categories")
+    if against and known[name]["higher_is_better"] is None and shown == "wins":
+        raise ValueError(f"score={name}: neither direction is better, so that nobody wins; say show=difference")
+    return name, shown
+
+
 def _place(results: Results, row: Row, name: str, where: Where | None, shown: str, other: Row | None) -> Place:
     if shown == "mean":
         n = results.scored(row, name) if where is None else len(results.scores(row, name, where))
@@ -158,9 +166,6 @@ def _fields(store: Store, row: Row) -> dict[str, Value]:
     flat = {name.removesuffix(".is").removesuffix("_"): x for name, x in cell.flat().items() if name != "format"}
     flat = {name: _snake(x) if name in _CLASSES else x for name, x in flat.items()}
     return flat | {"dataset": row.dataset, "model": str(record.get("model", ""))}
-
-
-_CLASSES = ("sampler", "solver", "guidance", "schedule", "sampler.inner", "guidance.inner")
 
 
 def _snake(name: str) -> str:

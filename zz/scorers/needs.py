@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from zz.hub.files import resolve
 from zz.hub.location import find, is_id
+from zz.hub.present import absent
 from zz.scorers.base import Metric
 
 
@@ -15,18 +15,14 @@ def steps(metric: Metric) -> dict[str, Callable[[], Any]]:
     """What brings each thing, by its title. A step raises ValueError where it cannot be had."""
     needs, field = metric.needs, f"scorers={metric.name}"
     found: dict[str, Callable[[], Any]] = {}
-    if needs.environment or (absent := lacking(metric)):
-        found[field] = partial(_refuse, field, needs.environment or f"pip install {' '.join(absent)}")
+    lack = absent(needs.extras)
+    if remedy := needs.environment or (f"pip install {' '.join(lack)}" if lack else ""):
+        found[field] = partial(_refuse, field, remedy)
     found |= {f"{field}: {file.name}": partial(file.fetch, field) for file in needs.files}
     for name in needs.weights:
         if is_id(name) and not Path(resolve(name)).is_dir():
             found[f"{field}: {name}"] = partial(_bring, field, name)
     return found
-
-
-def lacking(metric: Metric) -> list[str]:
-    """Packages that it needs and that are not installed."""
-    return [name for name in metric.needs.extras if find_spec(name.replace("-", "_")) is None]
 
 
 def bring(metric: Metric) -> None:
@@ -46,4 +42,4 @@ def _refuse(field: str, remedy: str) -> None:
     raise ValueError(f"{field} cannot run here: {remedy}")
 
 
-__all__ = ["bring", "lacking", "steps"]
+__all__ = ["bring", "steps"]

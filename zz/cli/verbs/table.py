@@ -5,20 +5,22 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
 import zz
+from zz.cli import grid
 from zz.cli.conf import Refusal
 from zz.cli.config import store_of
 from zz.cli.experiment import find as find_experiment
 from zz.cli.experiment import known
 from zz.cli.terminal.console import console
-from zz.cli.terminal.tables import show_by, show_cells, show_comparisons
-from zz.cli.verbs import grid
+from zz.cli.terminal.tables import show_by, show_cells, show_comparisons, show_grid
 from zz.diffusion.validate import as_tuple, check_text
 from zz.lab.experiment import Experiment, Layout
 from zz.lab.record import revision
@@ -27,6 +29,7 @@ from zz.lab.store.manifest import find
 from zz.lab.store.store import Store
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
+PLOTS = (".png", ".svg", ".pdf")
 
 
 def table(configs: Sequence[DictConfig]) -> int:
@@ -57,29 +60,47 @@ def table(configs: Sequence[DictConfig]) -> int:
         elif config.format == "terminal":
             _show(out, results, scores, by)
         else:
-            text = _rendered(results, config.format, scores, by)
-            if config.out:
-                _write(out, Path(config.out), text)
-            else:
-                print(text)  # noqa: T201
+            frame = _analysis("render.frame", f"format={config.format}")
+            _give(out, config.out, getattr(frame, config.format)(frame.frame(results, scores, by)))
     return 0
 
 
 def _grid(out: Console, config: DictConfig, store: Store) -> None:
+    """On the terminal and as Markdown or LaTeX a table a grid, as CSV a line a place, as a picture a panel a grid."""
     found = grid.grids_of(config, store, out)
-    if config.out and Path(config.out).suffix in grid.PLOTS:
+    if config.out and Path(config.out).suffix in PLOTS:
+        draw = _analysis("plots.grid", f"out={config.out}").draw
         with _written(config.out):
-            grid.plot(found, Path(config.out))
+            Path(config.out).parent.mkdir(parents=True, exist_ok=True)
+            draw(found, Path(config.out))
         out.print(escape(config.out), soft_wrap=True)
-    elif config.format == "terminal" and not config.out:
-        grid.show(out, found)
+        return
+    if config.format == "terminal" and not config.out:
+        for one in found:
+            show_grid(out, one)
+        return
+    form = "markdown" if config.format == "terminal" else config.format
+    frame = _analysis("render.frame", f"format={form}")
+    if form == "csv":
+        text = frame.csv(frame.long(found))
     else:
-        form = "markdown" if config.format == "terminal" else config.format
-        text = grid.rendered(form, found)
-        if config.out:
-            _write(out, Path(config.out), text)
-        else:
-            print(text)  # noqa: T201
+        text = "\n".join(getattr(frame, form)(frame.of_grid(one), one.caption) for one in found)
+    _give(out, config.out, text)
+
+
+def _give(out: Console, path: str | None, text: str) -> None:
+    if path:
+        _write(out, Path(path), text)
+    else:
+        print(text)  # noqa: T201
+
+
+def _analysis(module: str, word: str) -> Any:
+    """A module of zz.analysis. Raises Refusal with the extra where a package lacks."""
+    try:
+        return import_module(f"zz.analysis.{module}")
+    except ModuleNotFoundError as error:
+        raise Refusal(f"{word} needs {error.name}: pip install 'zz[analysis]'") from error
 
 
 def _experiment(name: str) -> Experiment | None:
@@ -102,14 +123,6 @@ def _show(out: Console, results: Results, scores: list[str], by: str | None) -> 
         return
     show_cells(out, results, scores)
     show_comparisons(out, results, True, scores)
-
-
-def _rendered(results: Results, form: str, scores: list[str], by: str | None) -> str:
-    try:
-        from zz.analysis.render import frame
-    except ModuleNotFoundError as error:
-        raise Refusal(f"format={form} needs {error.name}: pip install 'zz[analysis]'") from error
-    return str(getattr(frame, form)(frame.frame(results, scores, by)))
 
 
 def _head() -> str:
