@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zz.lab.results import Results  # loads scipy, and a list of cells needs none
+    from zz.lab.view import View
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,20 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Scales:
+    """What an experiment of the paper is at another scale than the paper's, beside its stand-ins.
+
+    prompts: of the paper's that have no number of their own, how many are taken in miniature
+    mini:    by key, the value that it has in miniature, in lines that have the key: {"gamma1": "1.5,2,3"}
+    smoke:   likewise, in a test
+    """
+
+    prompts: int = 60
+    mini: Mapping[str, str] = field(default_factory=dict)
+    smoke: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One experiment, found by its file's name as `experiment=NAME`.
 
@@ -34,8 +49,9 @@ class Experiment:
     common: words of every line, before its own
     cost:   what it takes, roughly
     layout: how it is shown
-    study:  a pure function of what the store holds, for what is no grid of pictures; what it gives is kept
     page:   writes pictures and CSV beside a path, and returns the text of its page
+    view:   what it shows of a store, instead of a page
+    scales: where it can be made at several, what each makes of it
     """
 
     claim: str
@@ -43,5 +59,6 @@ class Experiment:
     common: str = ""
     cost: str = ""
     layout: Layout = field(default_factory=Layout)
-    study: Callable[["Results"], Any] | None = None
     page: Callable[["Results", Path], str] | None = None
+    view: Callable[["Results"], "View"] | None = None
+    scales: Scales | None = None

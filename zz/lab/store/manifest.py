@@ -33,7 +33,7 @@ class Row:
     scorers:    name and identity of each metric that it is scored by: {"shapes_correct": "shapes_correct-1a2b3c4d"}
     wanted:     how many entries were asked for, and `repeats` how many pictures of each
     predictions, evals: guided predictions and network evaluations an image
-    overrides:  the words that it was asked with, where it is one of an experiment
+    labels:     what an experiment's tables call it
     seeded:     whether its pictures' seeds are known; if not, it is paired with others by prompt alone
     """
 
@@ -49,7 +49,7 @@ class Row:
     repeats: int = 1
     predictions: int = 0
     evals: int = 0
-    overrides: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     seeded: bool = True
 
 
@@ -57,13 +57,17 @@ class Row:
 class Manifest:
     """The rows of a run or an experiment, in order.
 
-    name:   of the experiment, or `run`
-    layout: how its table is laid out, where an experiment says so
+    name:       of the experiment, with its scale where it has several; or `run`
+    layout:     how its table is laid out, where an experiment says so
+    experiment: whose rows they are
+    scale:      the one that the experiment was asked for at
     """
 
     name: str
     rows: tuple[Row, ...]
     layout: Mapping[str, Any] | None = None
+    experiment: str | None = None
+    scale: str | None = None
 
     @property
     def id(self) -> str:
@@ -75,6 +79,10 @@ class Manifest:
         """A row by its id."""
         return next(row for row in self.rows if row.id == id)
 
+    def labelled(self, label: str) -> Row | None:
+        """The row that an experiment calls so."""
+        return next((row for row in self.rows if label in row.labels), None)
+
     def controls_of(self, row: Row) -> list[tuple[str, Row]]:
         """The rows that a row is compared with, by the roles that they have there, in the order of ROLES."""
         found = [(role, other) for other in self.rows for target, role in other.controls if target == row.id]
@@ -83,7 +91,8 @@ class Manifest:
 
 def put(store: Store, manifest: Manifest) -> None:
     """Write it; the last run of a name is the one that `find` gives."""
-    record = {"name": manifest.name, "layout": manifest.layout, "rows": [asdict(row) for row in manifest.rows]}
+    about = {name: getattr(manifest, name) for name in ("name", "layout", "experiment", "scale")}
+    record = {**about, "rows": [asdict(row) for row in manifest.rows]}
     write_json(store.root / "manifests" / f"{manifest.id}.json", record)
 
 
@@ -112,7 +121,8 @@ def find(store: Store, name: str | None = None) -> Manifest:
     record = read_json(path)
     try:
         rows = tuple(_row(row) for row in record["rows"])
-        found = Manifest(record["name"], rows, record.get("layout"))
+        about = (record.get(name) for name in ("layout", "experiment", "scale"))
+        found = Manifest(record["name"], rows, *about)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise StoreError(f"{path} is no manifest ({error!r}); run again what made it") from error
     for row in found.rows:
@@ -128,9 +138,9 @@ def find(store: Store, name: str | None = None) -> Manifest:
 
 
 def _row(record: Mapping[str, Any]) -> Row:
-    row = Row(**record)
+    row = Row(**{name: value for name, value in record.items() if name != "overrides"})  # which rows had once
     pairs = tuple((str(target), str(role)) for target, role in row.controls)
-    return replace(row, controls=pairs, overrides=tuple(row.overrides))
+    return replace(row, controls=pairs, labels=tuple(row.labels))
 
 
 def merged(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -147,6 +157,7 @@ def merged(rows: Sequence[Row]) -> tuple[Row, ...]:
         found[row.id] = replace(
             first,
             controls=tuple(dict.fromkeys((*first.controls, *second.controls))),
+            labels=tuple(dict.fromkeys((*first.labels, *second.labels))),
             scorers={**(second.scorers or {}), **(first.scorers or {})},
             wanted=max(first.wanted, second.wanted),
             repeats=max(first.repeats, second.repeats),
