@@ -2,15 +2,23 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
 
 from zz.cli import extensions
 from zz.cli.compose import cells
 from zz.cli.conf import Refusal, near, opened_mapping
 from zz.lab.experiment import Experiment
+from zz.lab.scales import SCALES, StandIns, scaled
 
-NEUTRAL = ("limit", "runner.", "store", "allow_partial", "controls", "scorers", "measurements", "logger", "name")
+NEUTRAL = (
+    *("limit", "runner.", "store", "allow_partial", "controls", "scorers", "measurements", "logger", "name"),
+    *("label", "scale"),
+)
 
 
 def known() -> dict[str, str]:
@@ -36,6 +44,33 @@ def find(name: str) -> Experiment:
     return found
 
 
+@cache
+def stand_ins() -> StandIns:
+    """Which embedded model, prompt set and score stands for which of the paper's."""
+    path = Path(__file__).resolve().parent.parent / "experiments" / "stand_ins.yaml"
+    found: Any = OmegaConf.to_container(OmegaConf.load(path))
+    return found
+
+
+def at(name: str, words: Sequence[str]) -> tuple[Experiment, list[str]]:
+    """An experiment at the scale that the words say, and the words; the paper's scale is said where it has several.
+
+    Raises Refusal on a scale that is not known, or where the experiment has one only.
+    """
+    experiment = find(name)
+    said = [word.partition("=")[2] for word in words if _key(word) == "scale"]
+    others = [word for word in words if _key(word) != "scale"]
+    scale = said[-1] if said and said[-1] != "null" else None
+    if experiment.scales is None:
+        if scale:
+            raise Refusal(f"scale={scale}: experiment={name} has one scale only; leave it out")
+        return experiment, others
+    scale = scale or "paper"
+    if scale not in SCALES:
+        raise Refusal(f"scale={scale} is not known{near(scale, SCALES)}; known are {', '.join(SCALES)}")
+    return scaled(experiment, scale, stand_ins(), split), [*others, f"scale={scale}"]
+
+
 def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[str]]:
     """The words of each cell of an experiment; words typed beside its name apply to every cell and win.
 
@@ -43,7 +78,7 @@ def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[s
 
     Raises Refusal where a typed word makes two of its cells equal.
     """
-    experiment = find(name)
+    experiment, words = at(name, words)
     opened = [opened_mapping(word) for word in words]
     typed = cells(opened) if sweep else [opened]
     keys = {_key(word) for word in words}
@@ -62,6 +97,17 @@ def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[s
         said = " ".join(word for word in words if _key(word) in replaced)
         raise Refusal(f"{said} makes rows of experiment={name} equal that differ in just that; leave it out")
     return found
+
+
+def empty(name: str, words: Sequence[str]) -> list[str]:
+    """The words of an experiment that makes no pictures: one that draws only, or without a stand-in at its scale."""
+    _, words = at(name, words)
+    return [*words, f"experiment={name}"]
+
+
+def makes_nothing(name: str, scale: str | None) -> bool:
+    """Whether an experiment has no cells at a scale."""
+    return not at(name, [f"scale={scale}"] if scale else [])[0].cells
 
 
 def _row(words: Sequence[str]) -> frozenset[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from zz.cli.page import has_view, show_and_write
 from zz.cli.request import Request, with_known_controls
 from zz.cli.terminal.console import warn
 from zz.cli.terminal.progress import Bar
@@ -44,12 +45,16 @@ def finish(out: Console, asked: Request, missing: int) -> int:
             fate = "" if asked.allow_partial else ": not printed unless allow_partial=true"
             out.print(f"[yellow]{escape(row.title)}: {there} of {wanted} images{fate}[/]", soft_wrap=True)
     if asked.allow_partial or not partial:
-        show_cells(out, results)
-        show_comparisons(out, results, asked.allow_partial)
+        if has_view(results.manifest):
+            show_and_write(out, store, results.manifest)
+        else:
+            show_cells(out, results)
+            show_comparisons(out, results, asked.allow_partial)
         asked.loggers.on_results(results)
         if writable and not unreadable:
             code = max(code, _contact_sheet(out, asked))
-        show_verdicts(out, results)
+        if not has_view(results.manifest):
+            show_verdicts(out, results)
     if missing:
         what = "1 image is" if missing == 1 else f"{missing:,} images are"
         out.print(f"[red]{what} missing;[/] run the same command again to make them")

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
 from zz.cli.config import build, build_anew, resolved, store_of
+from zz.cli.page import named
 from zz.data.base import REPEAT, Prompt, PromptList, PromptSet
 from zz.diffusion.budget import fit
 from zz.diffusion.leg import Leg
@@ -55,7 +56,7 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
     values = [resolved(config) for config in configs]
     first = values[0]
     for config in values:
-        for name in ("store", "logger", "allow_partial", "experiment", "name"):
+        for name in ("store", "logger", "allow_partial", "experiment", "scale", "name"):
             _one_for_all(name, config.get(name), first.get(name))
         for name in ("budget", "strong", "weak"):
             _has_fields(name, config[name])
@@ -92,9 +93,9 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
             measurements[source] = tuple(dict.fromkeys((*measurements.get(source, ()), needed)))
         by_row.setdefault(job.id, asked_with)
         shown = title[job.cell.key] + (f" [{_shown(job)}]" if several else "")
-        rows.append(_row(job, role, control_of, found, shown))
+        rows.append(replace(_row(job, role, control_of, found, shown), labels=_labels(asked_with, role)))
     _check_measurements(planned.jobs, measurements)
-    found_rows = Manifest(_name(first), merged(rows), _layout(first))
+    found_rows = Manifest(_name(first), merged(rows), _layout(first), first["experiment"], first["scale"])
     loggers = Loggers(_loggers(first), on_message)
     return Request(
         store, runner, loggers, jobs, planned, found_rows, metrics, measurements, by_row, first["allow_partial"]
@@ -183,7 +184,10 @@ def _shown(job: Job) -> str:
 
 def _name(config: Mapping[str, Any]) -> str:
     check_text("name", config["name"])
-    name = str(config["experiment"] or config["name"] or "run")
+    experiment, scale = config["experiment"], config["scale"]
+    if scale and not experiment:
+        raise Refusal(f"scale={scale} is of an experiment of the paper; say experiment=NAME, or leave it out")
+    name = named(str(experiment), scale) if experiment else str(config["name"] or "run")
     if "/" in name or name.startswith("."):
         raise Refusal(f"name={name} must be a name without slashes")
     return name
@@ -195,6 +199,11 @@ def _layout(config: Mapping[str, Any]) -> Mapping[str, Any] | None:
     from zz.cli.experiment import find
 
     return find(str(config["experiment"])).layout.to_json()
+
+
+def _labels(config: Mapping[str, Any], role: str) -> tuple[str, ...]:
+    check_text("label", config["label"])
+    return (config["label"],) if role == "asked" and config["label"] else ()
 
 
 def _loggers(config: Mapping[str, Any]) -> list[Logger]:

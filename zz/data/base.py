@@ -128,11 +128,13 @@ class PromptSet(ABC):
     repeats: pictures an entry; picture r of it has 1,000,000 r added to its seed
     where:   only entries whose meta says so: {category: Colors}; a list of values allows any of them
     indices: only these entries, by their numbers in the whole set
+    skip:    of what is left, so many entries are passed over first
     """
 
     repeats: Positive = field(default=1, kw_only=True)
     where: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
     indices: tuple[int, ...] | None = field(default=None, kw_only=True)
+    skip: int = field(default=0, kw_only=True)
     name: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
@@ -203,7 +205,11 @@ class PromptSet(ABC):
                 said = f"dataset.where.{name}={_written(wanted)} is of no entry"
                 raise ValueError(f"{said}; there are {', '.join(values[:30])}")
             found = kept
-        return found
+        if self.skip >= len(found):
+            raise ValueError(
+                f"dataset.skip={self.skip} passes over all {len(found)} entries of {self.name}; choose less"
+            )
+        return found[self.skip :]
 
     def _meant(self, name: str, wanted: Any) -> set[str]:
         """The values of a meta field that are `wanted`, as they are written. YAML may have read 1_000 as a number."""

@@ -30,12 +30,14 @@ class Layout:
 class Scales:
     """What an experiment of the paper is at another scale than the paper's, beside its stand-ins.
 
-    prompts: of the paper's that have no number of their own, how many are taken in miniature
-    mini:    by key, the value that it has in miniature, in lines that have the key: {"gamma1": "1.5,2,3"}
+    prompts: how many are taken of a prompt set in miniature
+    dataset: the words of its own prompts in miniature, where the paper's are written down: "dataset=shapes limit=6"
+    mini:    values in miniature, by key or by key and value: {"k": "1", "gamma1=3.5": "2"}
     smoke:   likewise, in a test
     """
 
     prompts: int = 60
+    dataset: str | None = None
     mini: Mapping[str, str] = field(default_factory=dict)
     smoke: Mapping[str, str] = field(default_factory=dict)
 

@@ -39,6 +39,7 @@ class Results:
         self._values: dict[tuple[str, str], np.ndarray] = {}
         self._scores: dict[tuple[str, str], dict[int, tuple[float, ...]]] = {}
         self._there: dict[str, int] = {}
+        self._seconds: dict[str, float | None] = {}
         self._features: dict[tuple[str, str], Mapping[str, np.ndarray]] = {}
 
     @cached_property
@@ -79,6 +80,19 @@ class Results:
         if row.id not in self._there:
             self._there[row.id] = len(self.store.there(_Key(row.cell), self.prompts(row).names(row.wanted)))
         return self._there[row.id]
+
+    def seconds(self, row: Row) -> float | None:
+        """Seconds an image on the devices that made it, other work beside it; None where that is not known.
+
+        Not known either where a part of the trajectories was shared with other cells.
+        """
+        if row.cell not in self._seconds:
+            runs = self.store.runs(_Key(row.cell))
+            made = sum(len(run.get("images") or ()) for run in runs)
+            shared = any(run.get("shared_evals_per_image") for run in runs)
+            spent = sum(run.get("device_seconds") or 0.0 for run in runs)
+            self._seconds[row.cell] = None if shared or not made else float(spent / made)
+        return self._seconds[row.cell]
 
     def complete(self, row: Row) -> bool:
         """Whether every picture is there, and has every score."""

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from zz.scorers.interval import Interval
 
 HOLDS, CONTRADICTED, UNDECIDED = "holds", "contradicted", "undecided"  # of a claim
+PARTLY, MIXED = "holds in part", "mixed"  # of one over several columns: none of them, or some, contradicted
 REPRODUCED, WITHIN, DIFFERS = "reproduced", "within interval", "differs"  # of a number that is printed
 NOT_RUN, NO_STAND_IN = "not run", "no stand-in yet"
-STATUSES = (HOLDS, CONTRADICTED, UNDECIDED, REPRODUCED, WITHIN, DIFFERS, NOT_RUN, NO_STAND_IN)
+STATUSES = (HOLDS, PARTLY, MIXED, UNDECIDED, CONTRADICTED, REPRODUCED, WITHIN, DIFFERS, NOT_RUN, NO_STAND_IN)
 
 Value = str | int | float | Interval | None  # None: nothing to say
 

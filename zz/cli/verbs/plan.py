@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from zz.cli.page import only_shown
 from zz.cli.request import request
 from zz.cli.terminal.console import console
 from zz.cli.terminal.plan import duration, show_jobs, show_plan
@@ -13,6 +14,9 @@ from zz.lab.timing import estimate, merged_savings
 def plan(configs: Sequence[DictConfig]) -> int:
     """Show the plan and an estimate from a short measurement; return the exit code."""
     out = console()
+    if only_shown(configs[0]):
+        out.print("nothing to make")
+        return 0
     asked = request(configs)
     show_plan(out, asked.plan)
     if saved := merged_savings(asked.jobs):

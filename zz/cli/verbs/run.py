@@ -7,7 +7,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.markup import escape
 
+from zz.cli.config import store_of
 from zz.cli.finish import finish
+from zz.cli.page import only_shown, show_and_write
 from zz.cli.request import Request, put, request
 from zz.cli.terminal.console import console, warn
 from zz.cli.terminal.plan import show_plan
@@ -23,6 +25,8 @@ SHOWN = 10  # failures named one by one
 def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = console(needed=False)
+    if nothing := only_shown(configs[0]):
+        return show_and_write(out, store_of(configs[0]), nothing)
     asked = request(configs, partial(warn, out))
     check_videos(asked.plan.jobs)
     if asked.plan.images:

@@ -5,9 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -17,16 +15,17 @@ import zz
 from zz.cli import grid
 from zz.cli.conf import Refusal
 from zz.cli.config import store_of
-from zz.cli.experiment import find as find_experiment
-from zz.cli.experiment import known
+from zz.cli.page import analysis, experiment_of
 from zz.cli.terminal.console import console
 from zz.cli.terminal.tables import show_by, show_cells, show_comparisons, show_grid
+from zz.cli.terminal.view import show_view
 from zz.diffusion.validate import as_tuple, check_text
-from zz.lab.experiment import Experiment, Layout
+from zz.lab.experiment import Layout
 from zz.lab.record import revision
 from zz.lab.results import Results
 from zz.lab.store.manifest import find
 from zz.lab.store.store import Store
+from zz.lab.view import View
 
 FORMATS = ("terminal", "markdown", "latex", "csv")
 PLOTS = (".png", ".svg", ".pdf")
@@ -46,7 +45,7 @@ def table(configs: Sequence[DictConfig]) -> int:
             _grid(out, config, store)
             continue
         results = Results(store, find(store, config.name))
-        experiment = _experiment(results.manifest.name)
+        experiment = experiment_of(results.manifest)
         layout = experiment.layout if experiment else Layout(**(results.manifest.layout or {}))
         scores = list(as_tuple(config.scores)) or [name for name in layout.scores if name in results.metrics]
         by = config.by or layout.by
@@ -54,13 +53,15 @@ def table(configs: Sequence[DictConfig]) -> int:
         if lacking and not config.allow_partial:
             what = "1 row lacks" if lacking == 1 else f"{lacking} rows lack"
             raise Refusal(f"{what} pictures: run the same words again, or say allow_partial=true")
-        if experiment and experiment.page and config.out:
+        if experiment and experiment.view and not (config.scores or config.by):
+            _view(out, config, experiment.view(results))
+        elif experiment and experiment.page and config.out:
             Path(config.out).parent.mkdir(parents=True, exist_ok=True)
             _write(out, Path(config.out), experiment.page(results, Path(config.out).with_suffix("")))
         elif config.format == "terminal":
             _show(out, results, scores, by)
         else:
-            frame = _analysis("render.frame", f"format={config.format}")
+            frame = analysis("render.frame", f"format={config.format}")
             _give(out, config.out, getattr(frame, config.format)(frame.frame(results, scores, by)))
     return 0
 
@@ -69,7 +70,7 @@ def _grid(out: Console, config: DictConfig, store: Store) -> None:
     """On the terminal and as Markdown or LaTeX a table a grid, as CSV a line a place, as a picture a panel a grid."""
     found = grid.grids_of(config, store, out)
     if config.out and Path(config.out).suffix in PLOTS:
-        draw = _analysis("plots.grid", f"out={config.out}").draw
+        draw = analysis("plots.grid", f"out={config.out}").draw
         with _written(config.out):
             Path(config.out).parent.mkdir(parents=True, exist_ok=True)
             draw(found, Path(config.out))
@@ -80,7 +81,7 @@ def _grid(out: Console, config: DictConfig, store: Store) -> None:
             show_grid(out, one)
         return
     form = "markdown" if config.format == "terminal" else config.format
-    frame = _analysis("render.frame", f"format={form}")
+    frame = analysis("render.frame", f"format={form}")
     if form == "csv":
         text = frame.csv(frame.long(found))
     else:
@@ -95,16 +96,22 @@ def _give(out: Console, path: str | None, text: str) -> None:
         print(text)  # noqa: T201
 
 
-def _analysis(module: str, word: str) -> Any:
-    """A module of zz.analysis. Raises Refusal with the extra where a package lacks."""
-    try:
-        return import_module(f"zz.analysis.{module}")
-    except ModuleNotFoundError as error:
-        raise Refusal(f"{word} needs {error.name}: pip install 'zz[analysis]'") from error
-
-
-def _experiment(name: str) -> Experiment | None:
-    return find_experiment(name) if name in known() else None
+def _view(out: Console, config: DictConfig, view: View) -> None:
+    """An experiment's own view: on the terminal, or its tables in another form; a page of Markdown has its figures."""
+    if config.format == "terminal" and not config.out:
+        show_view(out, view)
+        return
+    render, frame = (analysis(f"render.{name}", f"format={config.format}") for name in ("view", "frame"))
+    path = Path(config.out) if config.out else None
+    if path and path.suffix == ".md":
+        with _written(path):
+            path = render.write(view, path.with_suffix(""))
+        _write(out, path, path.read_text(encoding="utf-8"))
+        return
+    form = "markdown" if config.format == "terminal" else config.format
+    tables = [(render.table(one), one.title) for one in view.tables]
+    texts = [frame.csv(one) if form == "csv" else getattr(frame, form)(one, title) for one, title in tables]
+    _give(out, config.out, "\n".join(texts))
 
 
 def _lacking(results: Results, out: Console) -> int:

@@ -29,6 +29,7 @@ class Reflected(NamedTuple):
     tau1: Tensor  # |eps_gamma1(x_t) - eps_gamma2(x_t)|^2, the semantic term
     tau2: Tensor  # |eps_gamma2(x_t) - eps_gamma2(x_s)|^2, the approximation error
     gain: Tensor  # |alpha_t * h_t * (tau1 + tau2)|^2, this leg's share of Theorem 2's sum
+    semantic: Tensor  # |alpha_t * h_t * tau1|^2, this leg's share of Theorem 3's sum
 
 
 class Reflections:
@@ -75,7 +76,8 @@ class Reflections:
             inv = step.prediction.eps - _off(step.prediction, step.x, step.source) * (t.alpha / s.alpha) / scale
             tau1, tau2 = den - asked_at_t, asked_at_t - inv
             self._ascent.append((t, s, (tau1 + tau2).double()))
-            self.legs.append(Reflected(step.i, _square(tau1), _square(tau2), _square(scale * (tau1 + tau2))))
+            gain, semantic = _square(scale * (tau1 + tau2)), _square(scale * tau1)
+            self.legs.append(Reflected(step.i, _square(tau1), _square(tau2), gain, semantic))
 
     def _close(self, step: Step) -> None:
         """A step down starts where the way up ended: `step.x` is x~ there."""

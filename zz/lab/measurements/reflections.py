@@ -11,18 +11,20 @@ from zz.diffusion.probes.step import Step
 from zz.lab.measurements.base import Measurement, Values, Watch
 from zz.models.base import Pipeline
 
+BY_LEG = ("tau1", "tau2", "gain", "semantic")
+
 
 @dataclass(frozen=True)
 class TheoremTerms(Measurement):
     """tau1, tau2 and their gain for each leg up, and the sums of Theorems 1 to 3. Asks for one prediction more a leg.
 
     step:  (legs,) the step index of each leg up
-    tau1, tau2, gain: (legs,) as `zz.Reflections` has them
+    tau1, tau2, gain, semantic: (legs,) as `zz.Reflections` has them
     delta, sum_of_squares, square_of_sum: ()
     """
 
     name: ClassVar[str] = "reflections"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def watch(self, pipeline: Pipeline, size: tuple[int, int]) -> Watch:
         return _Watch(pipeline)
@@ -48,9 +50,7 @@ class _Watch(Watch):
         legs, terms = self._terms.legs, self._terms
         found = []
         for b in range(self._batch):
-            by_leg = {
-                name: np.array([float(getattr(leg, name)[b]) for leg in legs]) for name in ("tau1", "tau2", "gain")
-            }
+            by_leg = {name: np.array([float(getattr(leg, name)[b]) for leg in legs]) for name in BY_LEG}
             sums = {
                 name: np.array(float(total[b]) if total.ndim else 0.0)
                 for name in ("delta", "sum_of_squares", "square_of_sum")

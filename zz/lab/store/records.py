@@ -21,6 +21,7 @@ from zz.lab.store.atomic import (
     json_line,
     read_json,
     replacing,
+    scan,
     sweep,
     write_json,
 )
@@ -166,6 +167,12 @@ class Records:
         path = self.folder(cell) / "runs" / name
         write_json(path, record)
         return path
+
+    def runs(self, cell: Cell) -> list[dict[str, Any]]:
+        """What was kept of each run that made pictures of a cell, the first one first."""
+        folder = self.folder(cell) / "runs"
+        found = [read_json(folder / name) for name in sorted(scan(folder, ".json"))]
+        return [record for record in found if isinstance(record, dict)]
 
     def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
         """Add one line to the cell's event log; several may at once."""

@@ -1,0 +1,1 @@
+"""The paper's tables and figures, one file each: a claim, cells in the paper's words, what it shows."""

@@ -1,0 +1,86 @@
+"""What the paper's tables have in common: methods, metrics, prompt sets, and how a table becomes an experiment."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from zz.analysis.paper import table
+from zz.analysis.paper.spec import Column, Line, Spec
+from zz.lab.experiment import Experiment, Scales
+from zz.lab.scales import StandIns
+
+STANDARD = Line("Standard", "sampler=standard")
+RESAMPLING = (  # as it is written, and with as many predictions as zigzag
+    Line("Resampling", "sampler=resampling sampler.resamples=1"),
+    Line("Resampling, twice a step", "sampler=resampling sampler.resamples=2"),
+)
+ZIGZAG = (  # by the paper's Eq. 4, and as the authors' code runs
+    Line("Z-Sampling", "sampler=zigzag controls=true"),
+    Line("Z-Sampling, ref_0_22", "sampler=zigzag inversion=ref_0_22"),
+)
+MODELS = {
+    "SD-2.1": "model=sd21",
+    "SDXL": "model=sdxl",
+    "DreamShaper-xl-v2-turbo": "model=dreamshaper",
+    "Hunyuan-DiT": "model=hunyuan_dit_12",
+}
+PREFERENCE = (
+    Column("HPS v2", "hps_v21"),
+    Column("AES", "aesthetic"),
+    Column("PickScore", "pickscore"),
+    Column("IR", "image_reward", times=100),
+)
+GENEVAL = (
+    *(
+        Column(head, "geneval", times=100, tag=tag)
+        for head, tag in (
+            ("Single object", "single_object"),
+            ("Two object", "two_object"),
+            ("Counting", "counting"),
+            ("Colors", "colors"),
+            ("Position", "position"),
+            ("Color attribution", "color_attr"),
+        )
+    ),
+    Column("Overall", "geneval", times=100, quantity="overall"),
+)
+PICKAPIC = {"": "pickapic"}
+BOTH = {"Pick-a-Pic": "pickapic", "DrawBench": "drawbench"}
+
+
+@cache
+def stand_ins() -> StandIns:
+    """The map of stand-ins."""
+    path = Path(__file__).resolve().parents[1] / "stand_ins.yaml"
+    found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return found
+
+
+def headed(heads: Mapping[str, str], lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Each line under each head: its label after it, its words after those of the head."""
+    some = tuple(lines)
+    return tuple(Line(f"{head} | {one.label}", f"{words} {one.words}") for head, words in heads.items() for one in some)
+
+
+def scorers(columns: Iterable[Column]) -> str:
+    """The word that asks for the columns' metrics."""
+    return f"scorers=[{','.join(dict.fromkeys(c.scorer for c in columns if c.quantity != 'measured'))}]"
+
+
+def experiment(spec: Spec, common: str, cost: str, scales: Scales) -> Experiment:
+    """A table as an experiment."""
+    return Experiment(
+        claim=spec.claim,
+        common=f"{common} {scorers(spec.columns)}",
+        cells=spec.cells(),
+        cost=cost,
+        view=partial(_view, spec=spec),
+        scales=scales,
+    )
+
+
+def _view(results: Any, spec: Spec) -> Any:
+    return table.view(results, spec, stand_ins())
