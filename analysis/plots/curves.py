@@ -23,6 +23,7 @@ class Panel(NamedTuple):
     curves: Sequence[Curve]
     levels: Mapping[str, Interval]
     marked: float | None = None  # a value of the field to mark, such as gamma1
+    zero: bool = True  # whether zero is a level that matters
 
 
 def draw(panels: Sequence[Panel], field: str, quantity: str, out: Path) -> None:
@@ -30,7 +31,8 @@ def draw(panels: Sequence[Panel], field: str, quantity: str, out: Path) -> None:
     with styled():
         figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels) + 0.6, 3.6), squeeze=False)
         for ax, panel in zip(axes[0], panels, strict=True):
-            ax.axhline(0, color="0.3", lw=0.8)
+            if panel.zero:
+                ax.axhline(0, color="0.3", lw=0.8)
             if panel.marked is not None:
                 ax.axvline(panel.marked, color="0.3", lw=0.8, ls=":")
             for label, level in panel.levels.items():
@@ -39,7 +41,8 @@ def draw(panels: Sequence[Panel], field: str, quantity: str, out: Path) -> None:
                 ax.axhline(level.value, color=colour, lw=1, ls="--", label=label)
             for n, curve in enumerate(panel.curves):
                 colour, marker = METHODS[curve.method]
-                shift = 0.02 * (n - (len(panel.curves) - 1) / 2)
+                wide = max((max(c.points) - min(c.points) for c in panel.curves if c.points), default=1.0)
+                shift = 0.006 * wide * (n - (len(panel.curves) - 1) / 2)
                 x = [value + shift for value in curve.points]
                 y = [point.value for point in curve.points.values()]
                 errors = [

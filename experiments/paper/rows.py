@@ -1,13 +1,14 @@
 """What the paper's tables have in common: methods, metrics, prompt sets, and how a table becomes an experiment."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from zz.analysis.paper import table
+from zz.analysis.paper import figures, pictures, table
 from zz.analysis.paper.spec import Column, Line, Spec
 from zz.lab.experiment import Experiment, Scales
 from zz.lab.scales import StandIns
@@ -33,6 +34,7 @@ PREFERENCE = (
     Column("PickScore", "pickscore"),
     Column("IR", "image_reward", times=100),
 )
+WINS = tuple(replace(column, quantity="wins", times=1) for column in PREFERENCE)  # winning rates in each
 GENEVAL = (
     *(
         Column(head, "geneval", times=100, tag=tag)
@@ -48,6 +50,7 @@ GENEVAL = (
     Column("Overall", "geneval", times=100, quantity="overall"),
 )
 PICKAPIC = {"": "pickapic"}
+OURS = "prompts, but for a few words that it quotes; these are ours, with its words where there are any"
 BOTH = {"Pick-a-Pic": "pickapic", "DrawBench": "drawbench"}
 
 
@@ -63,6 +66,11 @@ def headed(heads: Mapping[str, str], lines: Iterable[Line]) -> tuple[Line, ...]:
     """Each line under each head: its label after it, its words after those of the head."""
     some = tuple(lines)
     return tuple(Line(f"{head} | {one.label}", f"{words} {one.words}") for head, words in heads.items() for one in some)
+
+
+def inline(prompts: Iterable[str]) -> str:
+    """Prompts as an option of a table's prompt sets."""
+    return f"inline dataset.texts='[{','.join(prompts)}]'"
 
 
 def scorers(columns: Iterable[Column]) -> str:
@@ -84,3 +92,20 @@ def experiment(spec: Spec, common: str, cost: str, scales: Scales) -> Experiment
 
 def _view(results: Any, spec: Spec) -> Any:
     return table.view(results, spec, stand_ins())
+
+
+def bars(spec: Spec, common: str, cost: str, scales: Scales) -> Experiment:
+    """Winning rates of zigzag over standard sampling as an experiment."""
+    return drawn(spec, common, cost, scales, partial(figures.winning_bars, spec=spec, ours="Z-Sampling"))
+
+
+def grid(spec: Spec, common: str, scales: Scales) -> Experiment:
+    """Pictures of the same prompts and seeds as an experiment."""
+    cost = f"{len(spec.rows)} cells of six pictures or fewer"
+    return drawn(spec, common, cost, scales, partial(pictures.view, spec=spec))
+
+
+def drawn(spec: Spec, common: str, cost: str, scales: Scales, view: Callable[..., Any]) -> Experiment:
+    """A figure as an experiment; `view` takes the results, and the map of stand-ins by its name."""
+    found = experiment(spec, common, cost, scales)
+    return replace(found, view=lambda results: view(results, stand_ins=stand_ins()))

@@ -60,7 +60,9 @@ def _small(words: Mapping[str, str], experiment: Experiment, scale: str, stand_i
             found[key] = value
     found = _changed({**held, **found}, experiment.scales.mini)
     if scale == "smoke":
-        found = _changed({**found, **SMOKE}, experiment.scales.smoke)
+        usual = {key: experiment.scales.smoke.get(key, value) for key, value in SMOKE.items()}
+        own = _changed(found, experiment.scales.smoke)
+        found = own | {key: value for key, value in usual.items() if own.get(key) == found.get(key)}
     return {key: str(value) for key, value in found.items() if value != "all"}
 
 
