@@ -7,7 +7,7 @@ from zz.lab.experiment import Scales
 
 FIGURE = Spec(
     title="Figure 8",
-    claim="A large gap gains plainly; without one pictures are nearly those of standard sampling; below zero they break.",
+    claim="A large gap gains plainly; without one pictures are nearly those of standard sampling; below zero, worse.",
     rows=(
         STANDARD,
         Line("gap = 5", "sampler=zigzag gamma2=0.5 controls=true"),

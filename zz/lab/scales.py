@@ -29,7 +29,7 @@ def scaled(experiment: Experiment, scale: str, stand_ins: StandIns, split: Split
     found = list[str]()
     for line in experiment.cells:
         words = _keyed([*split(experiment.common), *split(line)])
-        if (small := _small(words, experiment, scale, stand_ins)) is not None:
+        if (small := _small(words, experiment, scale, stand_ins, split)) is not None:
             found.append(" ".join(f"{key}={value}" for key, value in small.items()))
     return replace(experiment, cells=tuple(found), common="")
 
@@ -39,7 +39,9 @@ def scorer(name: str, stand_ins: StandIns, scale: str | None) -> str:
     return name if scale in (None, "paper") else _stand_in("scorers", name, stand_ins) or name
 
 
-def _small(words: Mapping[str, str], experiment: Experiment, scale: str, stand_ins: StandIns) -> dict[str, str] | None:
+def _small(
+    words: Mapping[str, str], experiment: Experiment, scale: str, stand_ins: StandIns, split: Split
+) -> dict[str, str] | None:
     """One line's words by key; None where its model has no stand-in."""
     assert experiment.scales is not None
     held, found = {key: str(value) for key, value in stand_ins["words"].items()}, dict[str, str]()
@@ -50,7 +52,7 @@ def _small(words: Mapping[str, str], experiment: Experiment, scale: str, stand_i
             stand_in = own_set if key == "dataset" and own_set else _stand_in(key, value, stand_ins)
             if stand_in is None:
                 return None
-            held |= _keyed(stand_in.split())
+            held |= _keyed(split(stand_in))
         elif own_set and key.startswith("dataset."):
             continue
         elif key == "scorers":
