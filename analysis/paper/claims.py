@@ -69,6 +69,10 @@ def order(
         return Order(claim, head, against, found.n, _signed(found.difference, sign), found.rate, found.p, math.nan)
     both = sorted(a.keys() & b.keys())
     d = sign * np.array([a[e] - b[e] for e in both])
+    if np.isin([a[e] for e in both] + [b[e] for e in both], (0.0, 1.0)).all() and column.quantity != "overall":
+        smallest = (Z + POWER) * float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.nan
+        found_d = _signed(found.difference, sign)  # of right and wrong: McNemar's test, and no certainty without spread
+        return Order(claim, head, against, len(d), found_d, found.rate, found.p, smallest)
     if column.quantity == "overall":
         tags = np.array([str(results.prompts(ours).entries[e].meta.get("tag")) for e in both])
         return _over_tags(claim, head, against, d, tags)
@@ -102,6 +106,8 @@ def verdict(claim: str, found: Sequence[Judged]) -> Verdict:
 
 def _paired(claim: str, head: str, against: str, d: np.ndarray, rate: Interval | None) -> Order:
     error = float(d.std(ddof=1) / math.sqrt(len(d))) if len(d) > 1 else math.nan
+    if not error > 0:  # no spread says nothing of others
+        return Order(claim, head, against, len(d), Interval(float(d.mean()), -math.inf, math.inf), rate, 1.0, math.nan)
     return Order(claim, head, against, len(d), mean(d), rate, student(d), (Z + POWER) * error)
 
 

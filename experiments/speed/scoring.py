@@ -16,8 +16,7 @@ import torch
 from PIL import Image
 
 from zz.cli.compose import composed
-from zz.cli.config import resolved
-from zz.cli.request import metrics_of
+from zz.cli.config import metrics_of, resolved
 from zz.data.base import Prompt
 from zz.scorers.base import ImageScorer, Score
 

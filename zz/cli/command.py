@@ -19,7 +19,7 @@ from yaml import YAMLError
 from zz.cli import extensions
 from zz.cli.compose import composed
 from zz.cli.conf import Refusal, conf_dir, opened_mapping
-from zz.cli.experiment import cells_of, empty
+from zz.cli.experiment import cells_of, empty, find
 from zz.cli.explain import explain
 from zz.cli.terminal.window import Window
 from zz.cli.words import flag, readable, split
@@ -73,7 +73,13 @@ def command(verb: str, config_name: str) -> int:
             words = [w for w in words if not _names_experiment(w)]
             if elsewhere := [w for w in words if w.startswith("hydra/launcher=") and w != "hydra/launcher=zz"]:
                 raise Refusal(f"{elsewhere[0]}: an experiment is one plan, which a launcher cannot take; leave it out")
-            sweep(cells_of(name, words, bool(flags)) or [empty(name, words)])
+            chosen = name.split(",")
+            for one in chosen:
+                find(one)
+            for one in chosen:
+                if codes and codes[-1] > 128:  # interrupted
+                    break
+                sweep(cells_of(one, words, bool(flags)) or [empty(one, words)])
         else:
             hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
         return max(codes, default=0)

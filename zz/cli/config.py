@@ -2,10 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache, reduce
 from operator import getitem
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_object
@@ -14,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from zz.cli import extensions
 from zz.cli.conf import Refusal
 from zz.diffusion.validate import check_text
+from zz.lab import packed
 from zz.lab.store.store import Store
+from zz.scorers.base import Metric
 
 
 def store_of(config: DictConfig) -> Store:
@@ -23,6 +26,8 @@ def store_of(config: DictConfig) -> Store:
         raise Refusal(f"store={config.store} must be a folder: store=PATH")
     check_text("store", config.store if isinstance(config.store, int | float) else None)  # a name of any bytes will do
     try:
+        if str(config.store).endswith(packed.SUFFIX) and Path(config.store).is_file():
+            return packed.opened(Path(config.store))
         return Store(config.store)
     except (TypeError, RuntimeError) as error:  # a list; a home that is nobody's
         raise Refusal(f"store={config.store} is no folder ({error}); choose another with store=PATH") from error
@@ -119,3 +124,20 @@ def _targets(node: Any) -> Iterator[str]:
     elif isinstance(node, list):
         for value in node:
             yield from _targets(value)
+
+
+def metrics_of(config: Mapping[str, Any]) -> Mapping[str, Metric]:
+    """What a config asks that pictures are scored by, by name."""
+    return {name: build(node) for name, node in nodes("scorers", config).items()}
+
+
+def nodes(group: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The nodes of a group of which several may be chosen, by name."""
+    found = config.get(group) or {}
+    for name, node in found.items():
+        if not isinstance(node, dict) or "_target_" not in node:
+            raise Refusal(
+                f"{group}.{name} holds no _target_: a YAML of conf/{group} has NAME: above its _target_, "
+                "which is indented below it"
+            )
+    return found

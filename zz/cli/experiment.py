@@ -100,9 +100,11 @@ def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[s
 
 
 def empty(name: str, words: Sequence[str]) -> list[str]:
-    """The words of an experiment that makes no pictures: one that draws only, or without a stand-in at its scale."""
-    _, words = at(name, words)
-    return [*words, f"experiment={name}"]
+    """The words of an experiment without cells: a study, one that draws only, or without a stand-in at its scale."""
+    experiment, words = at(name, words)
+    typed = {_key(word) for word in words}
+    own = [word for word in split(experiment.common) if _key(word) not in typed] if experiment.study else []
+    return [*map(opened_mapping, own), *words, f"experiment={name}"]
 
 
 def makes_nothing(name: str, scale: str | None) -> bool:

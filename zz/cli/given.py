@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from zz.cli.conf import Refusal
-from zz.cli.config import build, resolved, store_of
+from zz.cli.config import build, metrics_of, resolved, store_of
 from zz.cli.finish import add_scores
-from zz.cli.request import about_metric, metrics_of
+from zz.cli.request import about_metric
 from zz.cli.terminal.parity import check_parity, show_parity
 from zz.cli.terminal.tables import show_cells, show_comparisons
 from zz.data.base import Prompt, PromptList

@@ -8,14 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 
 from zz.cli.conf import Refusal
-from zz.cli.experiment import find, known, makes_nothing
+from zz.cli.config import build, metrics_of, resolved
+from zz.cli.experiment import at, find, known, makes_nothing
 from zz.cli.terminal.console import warn
 from zz.cli.terminal.view import show_view
-from zz.lab.experiment import Experiment
+from zz.diffusion.validate import as_tuple
+from zz.lab.experiment import Experiment, Study
 from zz.lab.results import Results
 from zz.lab.store.atomic import clear_errors
 from zz.lab.store.manifest import Manifest
 from zz.lab.store.store import Store
+from zz.sampling import pair
+from zz.scorers.needs import bring
 
 
 def analysis(module: str, word: str) -> Any:
@@ -49,6 +53,36 @@ def only_shown(config: DictConfig) -> Manifest | None:
 def named(experiment: str, scale: str | None) -> str:
     """What the manifest of an experiment is called."""
     return experiment if scale in (None, "paper") else f"{experiment}-{scale}"
+
+
+def study(config: DictConfig, store: Store, manifest: Manifest) -> None:
+    """Make what an experiment makes by itself, where it does. Raises Refusal and ValueError with the remedy."""
+    experiment, _ = at(str(manifest.experiment), [f"scale={manifest.scale}"] if manifest.scale else [])
+    if experiment.study is None:
+        return
+    store.check_writable()
+    values = resolved(config)
+    pictures = tuple(str(path) for path in as_tuple(values["pictures"]))
+    if manifest.scale == "paper" and len(pictures) != len(experiment.given):
+        raise Refusal(
+            f"pictures={','.join(pictures) or '[]'}: experiment={manifest.experiment} starts from "
+            f"{len(experiment.given)} pictures, of {' and '.join(experiment.given)}; name their files in this order"
+        )
+    metrics = metrics_of(values)
+    for metric in metrics.values():
+        bring(metric)
+    experiment.study(
+        Study(
+            store=store,
+            model=build(values["model"]),
+            metrics=metrics,
+            steps=values["steps"],
+            size=pair(values["size"]),
+            limit=values["limit"],
+            pictures=pictures,
+            name=f"study-{manifest.name}",
+        )
+    )
 
 
 def show_and_write(out: Console, store: Store, manifest: Manifest) -> int:

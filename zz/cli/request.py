@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
-from zz.cli.config import build, build_anew, resolved, store_of
+from zz.cli.config import build, build_anew, metrics_of, nodes, resolved, store_of
 from zz.cli.page import named
 from zz.data.base import REPEAT, Prompt, PromptList, PromptSet
 from zz.diffusion.budget import fit
@@ -207,28 +207,11 @@ def _labels(config: Mapping[str, Any], role: str) -> tuple[str, ...]:
 
 
 def _loggers(config: Mapping[str, Any]) -> list[Logger]:
-    return [build(node) for node in _named("logger", config).values()]
-
-
-def metrics_of(config: Mapping[str, Any]) -> Mapping[str, Metric]:
-    """What a config asks that pictures are scored by, by name."""
-    return {name: build(node) for name, node in _named("scorers", config).items()}
+    return [build(node) for node in nodes("logger", config).values()]
 
 
 def _measurements(config: Mapping[str, Any]) -> tuple[Measurement, ...]:
-    return tuple(build(node) for node in _named("measurements", config).values())
-
-
-def _named(group: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The nodes of a group of which several may be chosen, by name."""
-    found = config.get(group) or {}
-    for name, node in found.items():
-        if not isinstance(node, dict) or "_target_" not in node:
-            raise Refusal(
-                f"{group}.{name} holds no _target_: a YAML of conf/{group} has NAME: above its _target_, "
-                "which is indented below it"
-            )
-    return found
+    return tuple(build(node) for node in nodes("measurements", config).values())
 
 
 def _check_measurements(jobs: Sequence[Job], asked: Mapping[str, Sequence[Measurement]]) -> None:

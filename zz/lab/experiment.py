@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from zz.lab.results import Results  # loads scipy, and a list of cells needs none
+    from zz.lab.store.store import Store
     from zz.lab.view import View
+    from zz.models.base import Model
+    from zz.scorers.base import Metric
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,23 @@ class Scales:
     smoke: Mapping[str, str] = field(default_factory=dict)
 
 
+class Study(NamedTuple):
+    """What a study is given.
+
+    pictures: files that the user names
+    name:     what it keeps is called so in the store's sets
+    """
+
+    store: "Store"
+    model: "Model"
+    metrics: Mapping[str, "Metric"]
+    steps: int
+    size: tuple[int, int]
+    limit: int | None
+    pictures: tuple[str, ...]
+    name: str
+
+
 @dataclass(frozen=True)
 class Experiment:
     """One experiment, found by its file's name as `experiment=NAME`.
@@ -51,6 +71,8 @@ class Experiment:
     common: words of every line, before its own
     cost:   what it takes, roughly
     layout: how it is shown
+    given:  pictures that the user must name at the paper's scale, by what they show
+    study:  makes what is no grid of pictures of prompts, with the model and scorers of `common`, and keeps it
     page:   writes pictures and CSV beside a path, and returns the text of its page
     view:   what it shows of a store, instead of a page
     scales: where it can be made at several, what each makes of it
@@ -61,6 +83,8 @@ class Experiment:
     common: str = ""
     cost: str = ""
     layout: Layout = field(default_factory=Layout)
+    given: tuple[str, ...] = ()
+    study: Callable[["Study"], None] | None = None
     page: Callable[["Results", Path], str] | None = None
     view: Callable[["Results"], "View"] | None = None
     scales: Scales | None = None

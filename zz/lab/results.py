@@ -78,7 +78,7 @@ class Results:
     def there(self, row: Row) -> int:
         """How many of them are there."""
         if row.id not in self._there:
-            self._there[row.id] = len(self.store.there(_Key(row.cell), self.prompts(row).names(row.wanted)))
+            self._there[row.id] = len(self.store.known(_Key(row.cell), self.prompts(row).names(row.wanted)))
         return self._there[row.id]
 
     def seconds(self, row: Row) -> float | None:
@@ -86,6 +86,8 @@ class Results:
 
         Not known either where a part of the trajectories was shared with other cells.
         """
+        if row.cell not in self._seconds and "seconds" in (told := self.store.told(_Key(row.cell))):
+            self._seconds[row.cell] = told["seconds"]
         if row.cell not in self._seconds:
             runs = self.store.runs(_Key(row.cell))
             made = sum(len(run.get("images") or ()) for run in runs)
@@ -153,6 +155,8 @@ class Results:
         if about is None:
             return None
         there = self.features(row, about["features"]).keys()
+        if not there and (told := self.store.told(_Key(row.cell)).get("sets", {}).get(row.id, {}).get(name)):
+            return Interval(*told)
         pictures = [picture for picture in self.pictures(row) if picture.name in there]
         return kept(self.store, about["id"], row.cell, pictures, self._summed_up(row, about["features"]) or ())
 

@@ -31,7 +31,13 @@ def scaled(experiment: Experiment, scale: str, stand_ins: StandIns, split: Split
         words = _keyed([*split(experiment.common), *split(line)])
         if (small := _small(words, experiment, scale, stand_ins, split)) is not None:
             found.append(" ".join(f"{key}={value}" for key, value in small.items()))
-    return replace(experiment, cells=tuple(found), common="")
+    common = ""
+    if experiment.study:
+        small = _small(_keyed(split(experiment.common)), experiment, scale, stand_ins, split)
+        if small is None:
+            return replace(experiment, study=None, cells=())
+        common = " ".join(f"{key}={value}" for key, value in small.items())
+    return replace(experiment, cells=tuple(found), common=common)
 
 
 def scorer(name: str, stand_ins: StandIns, scale: str | None) -> str:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from zz.cli.conf import Refusal
-from zz.cli.config import build, resolved, store_of
-from zz.cli.request import metrics_of, recipe_of
+from zz.cli.config import build, metrics_of, resolved, store_of
+from zz.cli.request import recipe_of
 from zz.cli.terminal.checks import show_checks
 from zz.cli.terminal.console import console
 from zz.data.base import PromptSet

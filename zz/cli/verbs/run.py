@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from zz.cli.config import store_of
 from zz.cli.finish import finish
-from zz.cli.page import only_shown, show_and_write
+from zz.cli.page import only_shown, show_and_write, study
 from zz.cli.request import Request, put, request
 from zz.cli.terminal.console import console, warn
 from zz.cli.terminal.plan import show_plan
@@ -26,7 +26,9 @@ def run(configs: Sequence[DictConfig]) -> int:
     """Plan all configs as one, make, score and show; return the exit code."""
     out = console(needed=False)
     if nothing := only_shown(configs[0]):
-        return show_and_write(out, store_of(configs[0]), nothing)
+        store = store_of(configs[0])
+        study(configs[0], store, nothing)
+        return show_and_write(out, store, nothing)
     asked = request(configs, partial(warn, out))
     check_videos(asked.plan.jobs)
     if asked.plan.images:

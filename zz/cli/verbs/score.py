@@ -6,10 +6,10 @@ from functools import partial
 from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
-from zz.cli.config import resolved
+from zz.cli.config import metrics_of, resolved
 from zz.cli.finish import finish
 from zz.cli.given import score_given
-from zz.cli.request import metrics_of, put, request
+from zz.cli.request import put, request
 from zz.cli.terminal.console import console, warn
 from zz.cli.terminal.parity import check_parity, show_parity
 from zz.cli.terminal.plan import show_plan

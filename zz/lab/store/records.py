@@ -27,6 +27,7 @@ from zz.lab.store.atomic import (
 )
 
 MOST = 4096  # pictures of a batch
+TOLD = "told.json"  # of a cell in an archive of numbers, in place of its pictures
 
 
 class Records:
@@ -173,6 +174,11 @@ class Records:
         folder = self.folder(cell) / "runs"
         found = [read_json(folder / name) for name in sorted(scan(folder, ".json"))]
         return [record for record in found if isinstance(record, dict)]
+
+    def told(self, cell: Cell) -> Mapping[str, Any]:
+        """What an archive of numbers says of a cell's pictures, which it does not hold; nothing in other stores."""
+        found = read_json(self.folder(cell) / TOLD)
+        return found if isinstance(found, dict) else {}
 
     def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
         """Add one line to the cell's event log; several may at once."""

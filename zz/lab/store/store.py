@@ -134,6 +134,11 @@ class Store(Records):
         found = set(listed(self.folder(cell) / "images"))
         return [name for name in names if f"{name}.png" in found]
 
+    def known(self, cell: Cell, names: Sequence[str]) -> list[str]:
+        """Which of `names` are there, or are known to have been where an archive of numbers was made."""
+        found = {*self.there(cell, names), *self.told(cell).get("pictures", ())}
+        return [name for name in names if name in found]
+
     def missing(self, cell: Cell, names: Sequence[str], verify: bool = False) -> Missing:
         """Which of `names` are not there as whole PNG files.
 
