@@ -21,6 +21,7 @@ from zz.lab.view import CONTRADICTED, HOLDS, NOT_RUN, UNDECIDED, Figure, Table, 
 from zz.worlds.shapes import draw_scene, render
 
 OWN, OTHER, RANDOM = "own picture's latent", "the other picture's latent", "a random latent"
+VERSION = 1  # raised when a change moves numbers
 SHOWN = 3  # pairs of the figure
 
 
@@ -39,7 +40,8 @@ def study(asked: Study, prompts: Sequence[str]) -> None:
         "steps": asked.steps,
         "size": list(asked.size),
         "texts": texts,
-        "of": _digest(pictures),
+        "pictures": _digest(pictures),
+        "version": VERSION,
     }
     known = asked.store.kept(asked.name)
     if isinstance(known, dict) and known.get("settings") == settings:

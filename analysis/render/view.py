@@ -10,10 +10,17 @@ from zz.analysis.render import markdown as md
 from zz.lab.view import Table, Verdict, View
 
 
-def table(one: Table) -> pandas.DataFrame:
-    """A table as a frame."""
+def table(one: Table, unique: bool = False) -> pandas.DataFrame:
+    """A table as a frame.
+
+    unique: columns that are called alike, such as `printed`, get the name of the one before them, for other programs
+    """
     lines = [["" if x is None else f"{x:.3g}" if isinstance(x, float) else x for x in line] for line in one.lines]
-    return pandas.DataFrame(lines, columns=list(one.columns))
+    heads = list(one.columns)
+    if unique:
+        twice = {head for head in heads if heads.count(head) > 1}
+        heads = [f"{heads[i - 1]} {head}" if head in twice else head for i, head in enumerate(heads)]
+    return pandas.DataFrame(lines, columns=heads)
 
 
 def markdown(view: View, figures: Sequence[str] = ()) -> str:

@@ -48,7 +48,6 @@ EXPERIMENT = Experiment(
         prompts=200,
         mini={
             **{f"gamma1={g}": small for g, small in zip(SEARCHED["SDXL"], IN_MINIATURE, strict=True)},
-            "dataset.skip=100": "0",
             "limit": "200",
         },
     ),

@@ -207,7 +207,7 @@ class PromptSet(ABC):
             found = kept
         if self.skip >= len(found):
             raise ValueError(
-                f"dataset.skip={self.skip} passes over all {len(found)} entries of {self.name}; choose less"
+                f"dataset.skip={self.skip} leaves none of {len(found)} entries of {self.name}; choose less"
             )
         return found[self.skip :]
 

@@ -33,6 +33,8 @@ def pack(store: Store, names: Sequence[str], out: Path) -> int:
             results = Results(store, find(store, name))
             for row in results.manifest.rows:
                 _take(results, row, root)
+            study = f"study-{results.manifest.name}.json"
+            _copy(store.root / "sets" / study, root / "sets" / study)
             for old in (root / "manifests").glob(f"{results.manifest.name}-????????.json"):
                 old.unlink()
             put(Store(root), results.manifest)

@@ -16,6 +16,7 @@ from zz.cli.terminal.plan import show_plan
 from zz.cli.terminal.progress import Bar, Progress
 from zz.lab.cluster import Shard
 from zz.lab.slots import SlotDone
+from zz.lab.store import manifest
 from zz.lab.video import check_videos, put_videos, without_video
 from zz.scorers.needs import bring
 
@@ -28,6 +29,8 @@ def run(configs: Sequence[DictConfig]) -> int:
     if nothing := only_shown(configs[0]):
         store = store_of(configs[0])
         study(configs[0], store, nothing)
+        if store.writable():
+            manifest.put(store, nothing)
         return show_and_write(out, store, nothing)
     asked = request(configs, partial(warn, out))
     check_videos(asked.plan.jobs)

@@ -109,7 +109,7 @@ def _view(out: Console, config: DictConfig, view: View) -> None:
         _write(out, path, path.read_text(encoding="utf-8"))
         return
     form = "markdown" if config.format == "terminal" else config.format
-    tables = [(render.table(one), one.title) for one in view.tables]
+    tables = [(render.table(one, unique=form == "csv"), one.title) for one in view.tables]
     texts = [frame.csv(one) if form == "csv" else getattr(frame, form)(one, title) for one, title in tables]
     _give(out, config.out, "\n".join(texts))
 
