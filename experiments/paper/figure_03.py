@@ -4,7 +4,7 @@ from typing import Any
 
 from scipy import stats
 
-from zz.analysis.paper import plane
+from zz.experiments.paper import plane
 from zz.lab.experiment import Experiment, Scales
 from zz.lab.stats import ALPHA, proportion
 from zz.lab.view import CONTRADICTED, HOLDS, UNDECIDED, Figure, Table, Verdict, View

@@ -3,7 +3,7 @@
 from typing import Any
 
 import zz
-from zz.analysis.paper import plane
+from zz.experiments.paper import plane
 from zz.lab.experiment import Experiment, Scales
 from zz.lab.view import Figure, View
 

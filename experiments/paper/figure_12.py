@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from zz.analysis.paper.inversion import study, view
+from zz.analysis.paper.inversion import view
 from zz.experiments.paper.figure_13 import PROMPTS, SCALES
+from zz.experiments.paper.inversion import study
 from zz.lab.experiment import Experiment
 
 CLAIM = "A picture inverted without guidance comes to a latent that carries what it shows."

@@ -2,7 +2,8 @@
 
 from functools import partial
 
-from zz.analysis.paper.inversion import study, view
+from zz.analysis.paper.inversion import view
+from zz.experiments.paper.inversion import study
 from zz.lab.experiment import Experiment, Scales
 
 PROMPTS = ("cats", "spiders")

@@ -3,9 +3,9 @@
 from zz.analysis.paper.headline import view
 from zz.experiments.paper.figure_10 import EXPERIMENT as COSTS
 from zz.experiments.paper.figure_10 import FIGURE
-from zz.experiments.paper.rows import stand_ins
 from zz.experiments.paper.table_13 import EXPERIMENT as RATES
 from zz.experiments.paper.table_13 import TABLE
+from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment
 
 CLAIM = "Zigzag wins up to 94 % of the pairs, and reaches the best of standard sampling in 36 % less time."

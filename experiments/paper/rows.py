@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
-
-import yaml
 
 from zz.analysis.paper import figures, pictures, table
 from zz.analysis.paper.spec import Column, Line, Spec
+from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment, Scales
-from zz.lab.scales import StandIns
 
 STANDARD = Line("Standard", "sampler=standard")
 RESAMPLING = (  # as it is written, and with as many predictions as zigzag
@@ -52,14 +49,6 @@ GENEVAL = (
 PICKAPIC = {"": "pickapic"}
 OURS = "prompts, but for a few words that it quotes; these are ours, with its words where there are any"
 BOTH = {"Pick-a-Pic": "pickapic", "DrawBench": "drawbench"}
-
-
-@cache
-def stand_ins() -> StandIns:
-    """The map of stand-ins."""
-    path = Path(__file__).resolve().parents[1] / "stand_ins.yaml"
-    found: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return found
 
 
 def headed(heads: Mapping[str, str], lines: Iterable[Line]) -> tuple[Line, ...]:

@@ -4,7 +4,8 @@ from typing import Any
 
 from zz.analysis.paper import search
 from zz.analysis.paper.spec import Column, Line, Spec
-from zz.experiments.paper.rows import MODELS, PREFERENCE, scorers, stand_ins
+from zz.experiments.paper.rows import MODELS, PREFERENCE, scorers
+from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment, Scales
 
 SEARCHED = {  # of the paper's ranges 3.5 to 25.5 and 1.5 to 11.5; their steps are not said

@@ -5,9 +5,10 @@ import pytest
 import zz.export
 import zz.plan
 import zz.table
-from zz.cli.experiment import at, cells_of, find, known, split, stand_ins
+from zz.cli.experiment import at, cells_of, find, known, split
 from zz.data.cross import Crossed
 from zz.data.shapes_prompts import Shapes
+from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment, Scales
 from zz.lab.scales import scaled, scorer
 from zz.lab.store.store import Store

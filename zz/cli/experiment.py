@@ -2,18 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
 
 from zz.cli import extensions
 from zz.cli.compose import cells
 from zz.cli.conf import Refusal, near, opened_mapping
+from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment
-from zz.lab.scales import SCALES, StandIns, scaled
+from zz.lab.scales import SCALES, scaled
 
 NEUTRAL = (
     *("limit", "runner.", "store", "allow_partial", "controls", "scorers", "measurements", "logger", "name"),
@@ -38,17 +35,14 @@ def find(name: str) -> Experiment:
     modules = known()
     if name not in modules:
         raise Refusal(f"experiment={name} is not known{near(name, list(modules))}; known are {', '.join(modules)}")
-    found = import_module(modules[name]).EXPERIMENT
+    try:
+        found = import_module(modules[name]).EXPERIMENT
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in ("matplotlib", "pandas"):
+            raise
+        raise Refusal(f"experiment={name} needs {error.name}: pip install 'zz[analysis]'") from error
     if not isinstance(found, Experiment):
         raise Refusal(f"experiment={name}: EXPERIMENT in {modules[name]} is no zz.lab.experiment.Experiment")
-    return found
-
-
-@cache
-def stand_ins() -> StandIns:
-    """Which embedded model, prompt set and score stands for which of the paper's."""
-    path = Path(__file__).resolve().parent.parent / "experiments" / "stand_ins.yaml"
-    found: Any = OmegaConf.to_container(OmegaConf.load(path))
     return found
 
 
