@@ -25,6 +25,7 @@ from zz.lab.view import (
     View,
 )
 
+FEWEST = 20  # prompts that draws of them can stand for others
 DRAWS = 2000  # of prompts, for the interval of what is saved
 PRINTED_RATE, PRINTED_SAVED = 94.0, 36.0
 
@@ -94,7 +95,9 @@ def _saved(results: Results, spec: Spec, stand_ins: StandIns) -> tuple[Table | N
     if len(reached):
         said += f", with {seen:.0f} % fewer evaluations [{span.low:.0f}, {span.high:.0f}]"
     status = UNDECIDED
-    if often > 0.975 and span.low > 0:
+    if len(both) < FEWEST:
+        said += f"; fewer than {FEWEST} prompts decide nothing"
+    elif often > 0.975 and span.low > 0:
         status = HOLDS if span.high >= PRINTED_SAVED else DIFFERS
     elif often < 0.025 or span.high < 0:
         status = CONTRADICTED

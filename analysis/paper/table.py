@@ -192,7 +192,7 @@ def _verdicts(sheet: Sheet, found: list[Judged]) -> Iterator[Verdict]:
         }
         for role, mine in by_role.items():
             if mine:
-                yield verdict(f"{line.label} > {role} (a control, not the paper's)", mine)
+                yield verdict(f"{line.label} > {role} (a control, not the paper's)", mine)._replace(control=True)
 
 
 def _numbers(sheet: Sheet) -> Iterator[tuple[Value, ...]]:

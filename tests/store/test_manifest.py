@@ -26,7 +26,7 @@ def rows(store):
         row = Row(one.id, one.cell.key, one.prompts.record_digest, "inline", f"the {role} one", role)
         control_of = () if role == "asked" else ((ours.id, role),)
         row = replace(
-            row, controls=control_of, scorers=SCORERS, wanted=3, repeats=2, overrides=("gamma2=0", "steps=10")
+            row, controls=control_of, scorers=SCORERS, wanted=3, repeats=2, labels=("SDXL | Z-Sampling", "k = 1")
         )
         found.append(replace(row, **one.recipe.cost._asdict()))
     return tuple(found)
@@ -114,7 +114,7 @@ def test_an_unknown_role_is_one_error_with_its_path(store, kept, harm):
         find(store)
 
 
-@pytest.mark.parametrize("harm", [{"controls": [["x"]]}, {"controls": 3}, {"overrides": None}])
+@pytest.mark.parametrize("harm", [{"controls": [["x"]]}, {"controls": 3}, {"labels": None}])
 def test_a_row_that_makes_no_sense_is_one_error_with_its_path(store, kept, harm):
     _, path = kept
     record = json.loads(path.read_text())

@@ -13,7 +13,15 @@ _ENTRY = re.compile(r"^@(?P<kind>\w+)\s*\{\s*(?P<key>[^,\s]+)\s*,.*?^\}", re.S |
 _USED_BY = re.compile(r",?[ \t]*\n?[ \t]*usedby\s*=\s*[{\"]([^}\"]*)[}\"]")
 OWN = {  # nothing to cite: this project's own, a plain choice, or a class that stands for several models
     *("Standard", "ModelSchedule", "Explicit", "LogUniform", "UniformInTime", "Mixture", "Pictures", "Discrete"),
-    *("StableDiffusion", "model:mixture", "model:shapes", "dataset:inline", "dataset:text", "dataset:table"),
+    *(
+        "StableDiffusion",
+        "model:mixture",
+        "model:shapes",
+        "dataset:inline",
+        "dataset:cross",
+        "dataset:text",
+        "dataset:table",
+    ),
     *("dataset:mixture", "dataset:quick", "dataset:shapes_tune", "scorer:log_odds", "scorer:atypicality"),
     *("scorer:cleanliness", "scorer:shapes_diversity", "measurement:residuals", "measurement:effective_guidance"),
 }

@@ -29,6 +29,7 @@ class Verdict(NamedTuple):
     claim: str
     status: str  # of STATUSES
     evidence: str = ""
+    control: bool = False  # against a control of ours, of which the paper says nothing
 
 
 class Figure(NamedTuple):

@@ -1,7 +1,7 @@
 """`zz export`: the numbers of a store as an archive, and beside it the status of every claim. Makes nothing."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -10,7 +10,7 @@ from rich.markup import escape
 import zz
 from zz.cli.conf import Refusal
 from zz.cli.config import store_of
-from zz.cli.page import experiment_of
+from zz.cli.page import analysis, experiment_of
 from zz.cli.terminal.console import console
 from zz.diffusion.validate import as_tuple, check_text
 from zz.lab import packed
@@ -19,6 +19,7 @@ from zz.lab.results import Results
 from zz.lab.scales import SCALES
 from zz.lab.store.manifest import find, names
 from zz.lab.store.store import Store, StoreError
+from zz.lab.view import Verdict
 
 
 def export(configs: Sequence[DictConfig]) -> int:
@@ -40,7 +41,11 @@ def export(configs: Sequence[DictConfig]) -> int:
         size = packed.pack(store, chosen, path)
         page = path.with_name(path.name.removesuffix(packed.SUFFIX) + ".md")
         held = packed.opened(path)
-        page.write_text(_page(held, path), encoding="utf-8")
+        verdicts, picture = _verdicts(held), None
+        if any(verdicts.values()):
+            picture = page.with_suffix(".png")
+            analysis("plots.claims", "its picture").draw(verdicts, picture)
+        page.write_text(_page(held, path, verdicts, picture.name if picture else None), encoding="utf-8")
         out.print(
             f"{len(chosen)} manifests, {size / 1e6:.2f} MB: {escape(str(path))}, {escape(str(page))}", soft_wrap=True
         )
@@ -58,29 +63,40 @@ def _chosen(store: Store, asked: Sequence[str], scale: str | None) -> Iterator[s
             yield found.id
 
 
-def _page(store: Store, archive: Path) -> str:
+def _verdicts(store: Store) -> dict[str, tuple[Verdict, ...]]:
+    """By manifest, what is said of the claims of its experiment."""
+    found = {}
+    for name in sorted(names(store)):
+        manifest = find(store, name)
+        experiment = experiment_of(manifest)
+        if experiment and experiment.view:
+            found[manifest.name] = experiment.view(Results(store, manifest)).verdicts
+    return found
+
+
+def _page(store: Store, archive: Path, verdicts: Mapping[str, Sequence[Verdict]], picture: str | None) -> str:
     """Every claim of every experiment, what it cost, when and by which commit."""
     at = revision()
     commit = f"commit {at['revision'][:12]}{' with changes' if at['dirty'] else ''}" if at else f"zz {zz.__version__}"
-    lines, made, seconds = [], 0, 0.0
-    for name in sorted(names(store)):
-        manifest = find(store, name)
-        results = Results(store, manifest)
-        experiment = experiment_of(manifest)
-        for one in experiment.view(results).verdicts if experiment and experiment.view else ():
-            lines.append(f"| {manifest.name} | {_bar(one.claim)} | {one.status} | {_bar(one.evidence)} |")
-    for cell in store.cells():
-        told = store.told(cell.cell)
-        made += len(told.get("pictures", ()))
-        seconds += len(told.get("pictures", ())) * (told.get("seconds") or 0.0)
-    head = (
-        f"# What was claimed and what was found\n\n{time.strftime('%Y-%m-%d')}, {commit}. {made:,} pictures of "
-        f"{len(list(store.cells()))} cells; {seconds / 3600:.1f} device hours are known of, of cells that shared no "
-        f"predictions with others. The numbers by prompt are in `{archive.name}`:\n\n"
-        f"```sh\npython -m zz.table store={archive} name=NAME out=page.md\n```\n\n"
-        "| experiment | claim | status | evidence |\n|---|---|---|---|\n"
-    )
-    return head + "\n".join(lines) + "\n"
+    told = [store.told(cell.cell) for cell in store.cells()]
+    pictures = [len(one.get("pictures", ())) for one in told]
+    timed = [(n, one["seconds"]) for n, one in zip(pictures, told, strict=True) if one.get("seconds")]
+    spent = sum(n * seconds for n, seconds in timed) / 3600
+    lines = [
+        f"| {name} | {_bar(one.claim)} | {one.status} | {_bar(one.evidence)} |"
+        for name, some in verdicts.items()
+        for one in some
+    ]
+    parts = [
+        "# What was claimed and what was found",
+        f"{time.strftime('%Y-%m-%d')}, {commit}. {sum(pictures):,} pictures of {len(told)} cells; {spent:.1f} worker "
+        f"hours for the {sum(n for n, _ in timed):,} of them whose cells shared no predictions with others. Numbers "
+        f"by prompt are in `{archive.name}`, from which every table is made again:",
+        f"```sh\npython -m zz.table store={archive} name=NAME out=page.md\n```",
+        *([f"![Claims by experiment and status]({picture})"] if picture else []),
+        "| experiment | claim | status | evidence |\n|---|---|---|---|\n" + "\n".join(lines),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _bar(text: str) -> str:
