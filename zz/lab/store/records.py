@@ -21,6 +21,7 @@ from zz.lab.store.atomic import (
     json_line,
     read_json,
     replacing,
+    scan,
     sweep,
     write_json,
 )
@@ -166,6 +167,12 @@ class Records:
         path = self.folder(cell) / "runs" / name
         write_json(path, record)
         return path
+
+    def runs(self, cell: Cell) -> list[Mapping[str, Any]]:
+        """The records of the runs that made pictures of a cell, in the order in which they ended; torn ones left out."""
+        folder = self.folder(cell) / "runs"
+        records = [read_json(folder / name) for name in scan(folder, ".json")]
+        return [record for record in records if isinstance(record, dict)]
 
     def log(self, cell: Cell, event: Mapping[str, Any]) -> None:
         """Add one line to the cell's event log; several may at once."""
