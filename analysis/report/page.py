@@ -141,14 +141,14 @@ def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, prob
     chapters = _filled(chapters, thumbnails, limits.size)
     pool, sets = data.Pool(), []
     for one in chapters:
-        kept = one.order[: one.kept]
+        kept = sorted(one.order[: one.kept])
         sets.append(data.record_of(one.part.results, one.facts, one.board, kept, one.differences, pool, thumbnails))
     sections = [_section(number, chapter) for number, chapter in enumerate(chapters)]
     copied = {one["id"]: one["sheet"].copies for section in sections for one in section["sheets"]}
     copied |= {section["rows_id"]: section["copies"] for section in sections}
     context = {
         "title": f"zz report: {store.root.name}",
-        "made": _made(store),
+        "made": _made(),
         "sections": sections,
         "problems": [*problems, *thumbnails.problems.values()],
         "statuses": STATUSES,
@@ -223,11 +223,11 @@ def _section(number: int, chapter: Chapter) -> dict[str, Any]:
     }
 
 
-def _made(store: Store) -> str:
+def _made() -> str:
     """By what and when a page was made."""
     at = revision()
     commit = f"commit {at['revision'][:12]}{' with changes' if at['dirty'] else ''}" if at else f"zz {zz.__version__}"
-    return f"{store.root}, {commit}, {time.strftime('%Y-%m-%d %H:%M')}"
+    return f"{commit}, {time.strftime('%Y-%m-%d %H:%M')}"
 
 
 def _file(name: str) -> Markup:

@@ -38,12 +38,12 @@ def copies(frame: pandas.DataFrame, title: str) -> dict[str, str]:
 
 def of_comparisons(found: Iterable[Comparison]) -> Table:
     """Each row against each of its controls."""
-    columns = ("row", "against", "role", "score", "prompts", "wins", "ties", "losses", "winning rate", "difference", "p")
+    columns = ("row", "against", "role", "score", "prompts", "win/tie/loss", "winning rate", "difference", "p")
     lines: list[tuple[Value, ...]] = []
     for one in found:
         w = one.winning
         names = one.row.title, one.against.title, one.role, one.score
-        lines.append((*names, w.n, w.win, w.tie, w.loss, w.rate, w.difference, float(f"{w.p:.2g}")))
+        lines.append((*names, w.n, f"{w.win}/{w.tie}/{w.loss}", w.rate, w.difference, float(f"{w.p:.2g}")))
     return Table("Paired with the controls, by prompt and seed", columns, tuple(lines))
 
 

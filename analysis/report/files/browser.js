@@ -46,6 +46,7 @@
     for (const option of byId("b-order").options) option.disabled = option.value !== "prompt" && scores.length < (option.value === "disagree" ? 2 : 1);
     fill("b-field", [["anything", ""], ...record.fields.map(([name], i) => [name, i])], state.field);
     fill("b-value", [["anything", ""], ...(state.field === "" ? [] : record.fields[state.field][1].map((value, i) => [value, i]))], state.value);
+    byId("b-set").parentElement.hidden = byId("b-set").options.length < 2;
     byId("b-model").parentElement.hidden = models.length < 2;
     byId("b-second").parentElement.hidden = state.order !== "disagree";
     byId("b-score").parentElement.hidden = scores.length === 0;
@@ -295,11 +296,14 @@
     else if (location.hash.startsWith("#picture=")) history.replaceState(null, "", location.pathname + location.search);
     pushed = false;
   };
-  const browse = (number) => {
-    Object.assign(state, { set: number, a: 0, at: -1 });
-    const asked = set().rows.findIndex((row) => row[2] === "asked");
-    state.a = Math.max(0, asked);
+  // A manifest, at its first row that was asked for.
+  const enter = (number) => {
+    Object.assign(state, { set: number, at: -1, model: "" });
+    state.a = Math.max(0, set().rows.findIndex((row) => row[2] === "asked"));
     state.b = beside(state.a);
+  };
+  const browse = (number) => {
+    enter(number);
     pushed = true;
     open();
     fillChoices();
@@ -344,19 +348,18 @@
   const numeric = (id) => (byId(id).value === "" ? "" : Number(byId(id).value));
   byId("b-form").addEventListener("submit", (event) => event.preventDefault());
   byId("b-form").addEventListener("change", (event) => {
+    if (event.target.id === "b-set") {
+      enter(numeric("b-set"));
+      fillChoices();
+      relist(false);
+      return;
+    }
     if (event.target.id === "b-unsafe") state.revealed = -1;
     if (event.target.id === "b-field") byId("b-value").value = "";
     Object.assign(state, { a: numeric("b-a"), b: numeric("b-b"), score: numeric("b-score"), second: numeric("b-second"), field: numeric("b-field"), value: numeric("b-value"), order: byId("b-order").value, model: byId("b-model").value });
     fillChoices();
     if (["b-order", "b-score", "b-second"].includes(event.target.id)) list.scrollTop = 0;
     relist(!["b-order", "b-score", "b-second"].includes(event.target.id));
-  });
-  byId("b-set").addEventListener("change", () => {
-    Object.assign(state, { set: numeric("b-set"), a: 0, at: -1 });
-    state.a = Math.max(0, set().rows.findIndex((row) => row[2] === "asked"));
-    state.b = beside(state.a);
-    fillChoices();
-    relist(false);
   });
   const unfold = (button, box, name) => button.addEventListener("click", () => {
     const open = button.getAttribute("aria-expanded") !== "true";
@@ -373,7 +376,7 @@
   byId("b-reset").addEventListener("click", fit);
   byId("b-link").addEventListener("click", () => copy(location.href.split("#")[0] + address(), "Link"));
   byId("b-split").addEventListener("input", (event) => split(Number(event.target.value)));
-  byId("b-reveal").addEventListener("click", () => { state.revealed = state.at; draw(); show(); });
+  byId("b-reveal").addEventListener("click", () => { state.revealed = state.at; list.focus({ preventScroll: true }); draw(); show(); });
   const swap = () => {
     [state.a, state.b] = [state.b, state.a];
     fillChoices();
@@ -392,13 +395,14 @@
       if (!event.repeat) stage.classList.add("other");
     },
   };
-  dialog.addEventListener("keydown", (event) => {
+  addEventListener("keydown", (event) => { // wherever the focus went
+    if (!dialog.open) return;
     const typing = event.target.matches("select, input") && (event.key.length > 1 || event.target.matches("select"));
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
     event.preventDefault();
     keys[event.key](event);
   });
-  dialog.addEventListener("keyup", (event) => { if (event.key === "f") stage.classList.remove("other"); });
+  addEventListener("keyup", (event) => { if (event.key === "f") stage.classList.remove("other"); });
   addEventListener("resize", () => { if (dialog.open) draw(); });
   for (const button of document.querySelectorAll("[data-browse]")) {
     button.addEventListener("click", () => { opener = button; browse(Number(button.dataset.browse)); });

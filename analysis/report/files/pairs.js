@@ -54,7 +54,6 @@ const listed = (set, s) => {
     found.push([at, by]);
   }
   const rank = ([, by]) => (by === null ? -Infinity : by);
-  if (s.order === "prompt") found.sort((one, other) => set.places[one[0]] - set.places[other[0]]);
-  else found.sort((one, other) => (rank(one) === rank(other) ? one[0] - other[0] : rank(other) - rank(one)));
+  if (s.order !== "prompt") found.sort((one, other) => (rank(one) === rank(other) ? one[0] - other[0] : rank(other) - rank(one)));
   return found.map(([at]) => at);
 };
