@@ -3,7 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-cluster test-isolated check clean
+.PHONY: help install demo report test test-cluster test-isolated check clean
 
 help: ## show this
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ $(VENV)/runnable: pyproject.toml constraints.txt | $(VENV)/bin/python
 demo: $(VENV)/runnable ## zigzag and its controls on the embedded model at 4 and 20 steps: tables and contact sheet, in 3 to 4 minutes
 	$(BIN)/python -m zz.run dataset=quick gamma1=2 steps=4,20 controls=true store=demo \
 		"scorers=[shapes_correct,shapes_alignment]" -m
+
+report: install ## report.html: one page of the store: claims, tables, pairs of pictures; STORE=demo for another one
+	$(BIN)/python -m zz.report $(if $(STORE),store=$(STORE))
 
 test: install ## the tests, but for the long ones marked ci
 	$(BIN)/python -m pytest -m "not ci and not cluster"

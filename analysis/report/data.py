@@ -81,7 +81,9 @@ def record_of(
     order, made = {name: i for i, name in enumerate(results.metrics)}, thumbnails.made
     return {
         "name": results.manifest.id,
-        "rows": [[row.id, row.title, row.role, about.model, row.cell, about.frames] for row, about in _with(rows, facts)],
+        "rows": [
+            [row.id, row.title, row.role, about.model, row.cell, about.frames] for row, about in _with(rows, facts)
+        ],
         "controls": list(controls(results)),
         "alone": int(all_pairs(results)),
         "scores": [[name, about["unit"], better(about), about["kind"]] for name, about in results.metrics.items()],
@@ -110,7 +112,9 @@ def short(x: float) -> float | None:
 def dumped(record: Any) -> str:
     """JSON that may stand inside a script element, whatever is in its texts."""
     found = json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return found.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        found.replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
 
 
 def _own(board: Board, names: Sequence[str | None], kept: Sequence[int]) -> bool:

@@ -22,7 +22,9 @@ def inline(figure: Figure, name: str) -> Markup:
         figure.draw(path)
         if path.stat().st_size <= MOST:
             found = own_names(path.read_text(encoding="utf-8"), name)
-            return Markup(f'<div id="{name}" class="drawn" role="img" aria-label="{escape(figure.caption)}">{found}</div>')
+            return Markup(
+                f'<div id="{name}" class="drawn" role="img" aria-label="{escape(figure.caption)}">{found}</div>'
+            )
         path = path.with_suffix(".png")
         figure.draw(path)
         data = base64.b64encode(path.read_bytes()).decode()

@@ -54,13 +54,13 @@ class Part:
 
     view:     of its experiment, where that has one
     remarks:  what the reader should know of it
-    commands: by row, the command that makes it
+    commands: by row, the commands that make it: of its experiment, and of it alone
     """
 
     results: Results
     view: View | None = None
     remarks: tuple[str, ...] = ()
-    commands: Mapping[str, str] | None = None
+    commands: Mapping[str, Sequence[str]] | None = None
 
 
 class Limits(NamedTuple):
@@ -103,7 +103,7 @@ class Page(NamedTuple):
         """The file's text; `root`: where the cells' folders are, as a link from the page."""
         found = Environment(loader=FileSystemLoader(FILES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
         found.globals.update(file=_file, dumped=lambda x: Markup(data.dumped(x)), shown=frame.shown)
-        return found.get_template("page.html").render(self.context | {"root": root})
+        return found.get_template("page.html").render({**self.context, "root": root})
 
     def write(self, path: Path) -> int:
         """Write it, its links relative to where it lies; return its bytes."""
@@ -146,11 +146,12 @@ def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, prob
     sections = [_section(number, chapter) for number, chapter in enumerate(chapters)]
     copied = {one["id"]: one["sheet"].copies for section in sections for one in section["sheets"]}
     copied |= {section["rows_id"]: section["copies"] for section in sections}
+    said = [*problems, *thumbnails.problems.values()]
     context = {
         "title": f"zz report: {store.root.name}",
         "made": _made(),
         "sections": sections,
-        "problems": [*problems, *thumbnails.problems.values()],
+        "problems": said,
         "statuses": STATUSES,
         "against": against,
         "record": pool.record() | {"sets": sets, "against": against, "chunk": CHUNK},
@@ -160,7 +161,7 @@ def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, prob
         "all_pairs": ALL_PAIRS,
         "named": cells.SHOWN,
     }
-    return Page(store, chapters, context["problems"], context)
+    return Page(store, chapters, said, context)
 
 
 def _chapter(part: Part, against: str, pairs: int) -> Chapter:
@@ -195,9 +196,7 @@ def _section(number: int, chapter: Chapter) -> dict[str, Any]:
         "title": view.title if view else results.manifest.name,
         "view": view,
         "remarks": chapter.part.remarks,
-        "sheets": [
-            {"id": f"t{number}-{i}", "sheet": tables.sheet(one)} for i, one in enumerate(shown) if one.lines
-        ],
+        "sheets": [{"id": f"t{number}-{i}", "sheet": tables.sheet(one)} for i, one in enumerate(shown) if one.lines],
         "figures": [
             {"caption": one.caption, "html": figures.inline(one, f"f{number}-{i}")}
             for i, one in enumerate(view.figures if view else ())
@@ -212,7 +211,7 @@ def _section(number: int, chapter: Chapter) -> dict[str, Any]:
                     results.mean(about.row, name) if name in (about.row.scorers or {}) else None
                     for name in results.metrics
                 ],
-                "command": (chapter.part.commands or {}).get(about.row.id, ""),
+                "commands": (chapter.part.commands or {}).get(about.row.id, ()),
             }
             for about in chapter.facts
         ],

@@ -27,7 +27,9 @@ def sheet(table: Table) -> Sheet:
     frame = pandas.DataFrame(list(table.lines), columns=_distinct(table.columns), dtype=object)
     numeric = tuple(all(not isinstance(x, str) for x in column) for column in zip(*table.lines, strict=True))
     lines = tuple(tuple(_text(value) for value in line) for line in table.lines)
-    return Sheet(table.title, table.columns, lines, numeric or (False,) * len(table.columns), copies(frame, table.title))
+    return Sheet(
+        table.title, table.columns, lines, numeric or (False,) * len(table.columns), copies(frame, table.title)
+    )
 
 
 def copies(frame: pandas.DataFrame, title: str) -> dict[str, str]:

@@ -151,11 +151,13 @@ def until(found, seconds=5):
     return value
 
 
-def test_it_is_soon_there_and_of_one_file(opened, made):
-    path, size, seconds = made
+def test_it_is_soon_there_and_of_one_file(opened, made, capsys):
+    _, size, seconds = made
     painted = until(lambda: js(opened, "return performance.getEntriesByName('first-contentful-paint')[0]?.startTime"))
     whole = js(opened, "const t = performance.getEntriesByType('navigation')[0]; return t.loadEventEnd")
-    print(f"\n3 x {N}: {size / 1e6:.2f} MB, {seconds:.1f} s to make, {painted:.0f} ms to paint, {whole:.0f} ms to load")
+    said = f"{size / 1e6:.2f} MB, {seconds:.1f} s to make, {painted:.0f} ms to paint, {whole:.0f} ms to load"
+    with capsys.disabled():
+        print(f"\n3 x {N} pictures: {said}")  # noqa: T201
     assert painted < 3000 and size < 5e6
     asked = js(opened, "return performance.getEntriesByType('resource').map((one) => one.name)")
     assert [name for name in asked if not name.startswith("data:")] == []
@@ -183,7 +185,9 @@ def test_a_list_is_sorted_filtered_and_short_in_the_document(opened):
     assert text(opened, "#b-count") == f"{N // 4} of {N} pairs"
     started = time.perf_counter()
     js(opened, "const list = document.getElementById('b-list'); list.scrollTop = list.scrollHeight")
-    until(lambda: js(opened, "return document.querySelector('.item:last-child').innerText").startswith(prompt(598).text))
+    until(
+        lambda: js(opened, "return document.querySelector('.item:last-child').innerText").startswith(prompt(598).text)
+    )
     assert time.perf_counter() - started < 1
 
 
@@ -241,7 +245,9 @@ def test_slider_flicker_and_zoom_show_the_same_place_of_both(opened):
     moves = "return [...document.querySelectorAll('.pane img')].map((one) => one.style.transform)"
     first, second = js(opened, moves)
     assert first == second and "scale(3.375)" in first
-    ActionChains(opened).move_to_element_with_offset(stage, -width // 4, 0).click_and_hold().move_by_offset(30, 20).release().perform()
+    ActionChains(opened).move_to_element_with_offset(stage, -width // 4, 0).click_and_hold().move_by_offset(
+        30, 20
+    ).release().perform()
     first, second = js(opened, moves)
     assert first == second and "translate(30px, 20px)" in first
     shot(opened, "desktop-zoom")
@@ -286,7 +292,8 @@ def test_a_baseline_turns_numbers_into_paired_differences(opened):
 
 
 def test_tables_copy(opened):
-    js(opened, "window.taken = []; Object.defineProperty(navigator, 'clipboard', {value: {writeText: (t) => { taken.push(t); return Promise.resolve(); }}})")
+    writing = "{writeText: (text) => { taken.push(text); return Promise.resolve(); }}"
+    js(opened, f"window.taken = []; Object.defineProperty(navigator, 'clipboard', {{value: {writing}}})")
     for form, begins in (("LaTeX", "\\begin{table}"), ("Markdown", "| "), ("CSV", "row,")):
         click(opened, f"[data-copy=t0-0][data-form={form}]")
         assert begins in until(lambda: js(opened, "return taken.pop()"))
@@ -296,7 +303,9 @@ def test_dark_and_narrow(made):
     if reason := why_not():
         pytest.skip(reason)
     with chromium(1280, 800) as wide:
-        wide.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+        wide.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
+        )
         wide.get(made[0].as_uri())
         paper = "return getComputedStyle(document.body).backgroundColor"
         assert js(wide, paper) == "rgb(21, 24, 26)"

@@ -16,7 +16,18 @@ from zz.cli.config import resolved
 from zz.diffusion.validate import quoted
 
 CHOICES = ("sampler", "solver", "guidance", "schedule", "dataset")  # groups of which one option is chosen
-LEFT = ("store", "allow_partial", "experiment", "name", "extensions", "runner", "logger", "controls", "limit")
+LEFT = (
+    "store",
+    "allow_partial",
+    "experiment",
+    "name",
+    "extensions",
+    "runner",
+    "logger",
+    "controls",
+    "limit",
+    "measurements",
+)
 
 
 def words_of(configs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -60,7 +71,15 @@ def _chosen(config: Mapping[str, Any]) -> list[str]:
     model = config["model"].get("name")
     words = [f"model={model}"] if model in options("model") else []
     words += [f"{group}={name}" for group in CHOICES if (name := _option(group, config.get(group)))]
-    return [*words, f"scorers=[{','.join(config['scorers'])}]"]
+    words = [word for word in words if word not in _usual()]
+    return [*words, f"scorers=[{','.join(config.get('scorers') or ())}]"]
+
+
+@cache
+def _usual() -> set[str]:
+    """The options that are chosen where none is named."""
+    config: Any = OmegaConf.load(Path(conf_dirs()[0]) / "config.yaml")
+    return {f"{group}={option}" for one in config.defaults if OmegaConf.is_dict(one) for group, option in one.items()}
 
 
 def _option(group: str, part: Any) -> str | None:

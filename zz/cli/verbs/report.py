@@ -19,7 +19,7 @@ from zz.cli.terminal.console import console, warn
 from zz.diffusion.validate import as_tuple, check_choice, check_count, check_text
 from zz.lab.experiment import Experiment
 from zz.lab.results import Results
-from zz.lab.store.manifest import ROLES, Manifest, Row, find, names
+from zz.lab.store.manifest import ROLES, Manifest, find, names
 from zz.lab.store.store import Store, StoreError
 from zz.lab.view import View
 
@@ -133,8 +133,8 @@ def _view(experiment: Experiment | None, results: Results) -> tuple[View | None,
         return None, f"{experiment.claim}: its tables cannot be made of what is there ({error})"
 
 
-def _commands(store: Store, manifests: Sequence[Manifest]) -> dict[str, str]:
-    """By row, the command that makes it: its experiment's, or of what the last run that made it recorded."""
+def _commands(store: Store, manifests: Sequence[Manifest]) -> dict[str, tuple[str, ...]]:
+    """By row, the commands that make it: of its experiment, and of it alone as the last run that made it recorded."""
     rows = {row.id: (row, manifest) for manifest in manifests for row in manifest.rows}
     cells = {row.cell: store.cell(row.cell) for row, _ in rows.values()}
     records = {record.get("row"): record for cell, _ in cells.values() for record in store.runs(cell)}
@@ -142,24 +142,22 @@ def _commands(store: Store, manifests: Sequence[Manifest]) -> dict[str, str]:
     words = dict(zip(configs, words_of(list(configs.values())), strict=True))
     found = {}
     for id, (row, manifest) in rows.items():
-        cell, record = cells[row.cell]
-        own = words.get(id) or words_of_ledger(cell.ledger, str(record.get("model", "")))
-        limit = configs.get(id, {}).get("limit")
-        found[id] = _command(own, row, manifest, limit)
+        whole = _of_experiment(manifest)
+        if own := words.get(id):
+            limit = configs[id].get("limit")
+            own = [*own, *([] if limit is None else [f"limit={limit}"])]
+            own += [f"controls=[{row.role}]"] if row.role not in ("asked", "against") else []
+        elif not whole:
+            cell, record = cells[row.cell]
+            own = words_of_ledger(cell.ledger, str(record.get("model", "")))
+        found[id] = (*whole, *([f"python -m zz.run {shlex.join(own)}"] if own else []))
     return found
 
 
-def _command(words: Sequence[str], row: Row, manifest: Manifest, limit: int | None) -> str:
-    """With the control that the row is, where its config is that of the row that was asked for."""
+def _of_experiment(manifest: Manifest) -> tuple[str, ...]:
     name = manifest.experiment or manifest.name
-    if name in known():
-        scale = f" scale={manifest.scale}" if manifest.scale else ""
-        return f"python -m zz.run experiment={name}{scale}"
-    if not words:
-        return ""
-    more = [f"limit={limit}"] if limit is not None else []
-    more += [f"controls=[{row.role}]"] if row.role not in ("asked", "against") else []
-    return f"python -m zz.run {shlex.join([*words, *more])}"
+    scale = f" scale={manifest.scale}" if manifest.scale else ""
+    return (f"python -m zz.run experiment={name}{scale}",) if name in known() else ()
 
 
 __all__ = ["report"]

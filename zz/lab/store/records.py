@@ -169,7 +169,7 @@ class Records:
         return path
 
     def runs(self, cell: Cell) -> list[Mapping[str, Any]]:
-        """The records of the runs that made pictures of a cell, in the order in which they ended; torn ones left out."""
+        """The records of the runs that made a cell's pictures, in the order in which they ended, but for torn ones."""
         folder = self.folder(cell) / "runs"
         records = [read_json(folder / name) for name in scan(folder, ".json")]
         return [record for record in records if isinstance(record, dict)]
