@@ -19,7 +19,7 @@ from zz.analysis.render import frame
 from zz.analysis.report import cells, data, figures, tables
 from zz.analysis.report.differences import ALL_PAIRS, Difference, all_pairs, differences
 from zz.analysis.report.places import Board, board
-from zz.analysis.report.thumbnails import CHUNK, Thumbnails
+from zz.analysis.report.thumbnails import CHUNK, EXACT, Picture, Thumbnails
 from zz.lab.record import revision
 from zz.lab.results import Results
 from zz.lab.store.store import Store
@@ -35,6 +35,7 @@ from zz.lab.view import (
     View,
 )
 
+AT_ONCE = 256  # pictures that are made small at once
 FILES = Path(__file__).resolve().parent / "files"
 STATUSES = {  # of a verdict: its colour, told apart by colour-blind eyes, and a symbol that says the same
     HOLDS: (style.GREEN, "\u2713"),
@@ -85,6 +86,11 @@ class Chapter:
     order: Sequence[int]  # of the places that have a picture, the most telling ones first
     kept: int  # of these
 
+    def pictures(self, place: int) -> list[Picture]:
+        """Those of all rows at a place."""
+        both = zip(self.facts, self.board.names, strict=True)
+        return [Picture(about.row.cell, name, about.frames) for about, names in both if (name := names[place])]
+
     @property
     def left_out(self) -> int:
         """Places whose pictures are not inside the page."""
@@ -118,16 +124,19 @@ class Page(NamedTuple):
     def bundle(self, folder: Path, name: str) -> int:
         """Write it under that name into a folder with every full picture that it shows; return its bytes."""
         for chapter in self.chapters:
-            for row, names in zip(chapter.part.results.manifest.rows, chapter.board.names, strict=True):
-                cell = self.store.cell(row.cell)[0]
-                for picture in filter(None, (names[place] for place in chapter.order[: chapter.kept])):
-                    source, target = self.store.origin(cell, picture), self.store.image_path(cell, picture)
-                    copy = folder / target.relative_to(self.store.root)
-                    if source.is_file() and not copy.exists():
-                        copy.parent.mkdir(parents=True, exist_ok=True)
-                        shutil.copyfile(source, copy)
+            for place in chapter.order[: chapter.kept]:
+                for picture in chapter.pictures(place):
+                    self._copy(picture, folder)
         folder.mkdir(parents=True, exist_ok=True)
         return _write(folder / name, self.html("cells"))
+
+    def _copy(self, picture: Picture, folder: Path) -> None:
+        cell = self.store.cell(picture.cell)[0]
+        source, target = self.store.origin(cell, picture.name), self.store.image_path(cell, picture.name)
+        copy = folder / target.relative_to(self.store.root)
+        if source.is_file() and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
 
 
 def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, problems: Sequence[str] = ()) -> Page:
@@ -154,7 +163,7 @@ def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, prob
         "problems": said,
         "statuses": STATUSES,
         "against": against,
-        "record": pool.record() | {"sets": sets, "against": against, "chunk": CHUNK},
+        "record": pool.record() | {"sets": sets, "against": against, "chunk": CHUNK, "exact": EXACT},
         "chunks": list(thumbnails.chunks()),
         "copied": copied,
         "forms": tables.FORMS,
@@ -173,14 +182,16 @@ def _chapter(part: Part, against: str, pairs: int) -> Chapter:
 
 def _filled(chapters: Sequence[Chapter], thumbnails: Thumbnails, most: int) -> list[Chapter]:
     """Make the thumbnails, a place of every chapter at a time, until they are `most` bytes; the rest is left out."""
-    kept = [0] * len(chapters)
+    kept, waiting = [0] * len(chapters), list[Picture]()
     for rank in range(max((chapter.kept for chapter in chapters), default=0)):
         for i, chapter in enumerate(chapters):
             if rank < chapter.kept and thumbnails.size < most:
-                for about, names in zip(chapter.facts, chapter.board.names, strict=True):
-                    if name := names[chapter.order[rank]]:
-                        thumbnails.add(about.row.cell, name, about.frames)
+                waiting += chapter.pictures(chapter.order[rank])
                 kept[i] = rank + 1
+                if len(waiting) >= AT_ONCE:
+                    thumbnails.add(waiting)
+                    waiting.clear()
+    thumbnails.add(waiting)
     return [replace(chapter, kept=n) for chapter, n in zip(chapters, kept, strict=True)]
 
 

@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 import zz.doctor
 import zz.ls
 import zz.plan
+import zz.report
 import zz.run
 import zz.score
-import zz.report
 import zz.table
 from zz.cli.compose import cells, composed
 from zz.cli.conf import conf_dir
@@ -255,6 +255,9 @@ def test_every_command_has_a_help_of_its_own(cli, capfd, command):
     said = capfd.readouterr().out
     assert not stop.value.code and f"python -m {command.__name__}" in said
     assert PURPOSE[command] in said and sum(purpose in said for purpose in PURPOSE.values()) == 1
-    others = {"zz.run", "zz.plan", "zz.score", "zz.ls", "zz.table", "zz.report", "zz.doctor"} - {command.__name__, "zz.ls"}
+    others = {"zz.run", "zz.plan", "zz.score", "zz.ls", "zz.table", "zz.report", "zz.doctor"} - {
+        command.__name__,
+        "zz.ls",
+    }
     if command is not zz.run:
         assert not any(f"python -m {other} " in said for other in others)

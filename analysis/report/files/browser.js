@@ -140,7 +140,7 @@
     const wanted = image.src;
     const done = () => {
       image.classList.toggle("small", image.naturalWidth <= 128);
-      if (Math.max(image.naturalWidth, image.naturalHeight) < 192 || frames > 1 || image.src !== wanted) return;
+      if (Math.max(image.naturalWidth, image.naturalHeight) <= record.exact || frames > 1 || image.src !== wanted) return;
       const whole = new Image(); // the full picture in place of the small one, where it can be had
       whole.onload = () => { if (image.src === wanted) image.src = whole.src; };
       whole.src = full(set(), row, state.at);
