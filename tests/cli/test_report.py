@@ -1,9 +1,12 @@
 """`zz.report`: one page of a store. What is in it, that nothing in a prompt can harm it, and what it refuses."""
 
+import base64
 import html
+import io
 import json
 import re
 import shlex
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,9 +15,10 @@ from PIL import Image
 
 import zz.report
 import zz.run
+import zz.score
 from tests.make import drawn, job
 from zz.analysis.report.figures import own_names
-from zz.analysis.report.thumbnails import SIDE, webp
+from zz.analysis.report.thumbnails import SIDE, Picture, Thumbnails, webp
 from zz.cli.compose import composed
 from zz.cli.request import request
 from zz.data.base import Prompt, PromptList
@@ -225,7 +229,7 @@ def test_pairs_and_size_bound_what_is_inside(store, report):
     one = scripts(page)["record"]["sets"][0]
     assert len(one["places"]) == 2 and len(scripts(page)["thumbs-0"]) == 6
     big = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 600, 3), dtype=np.uint8))
-    small = Image.open(__import__("io").BytesIO(webp(big)))
+    small = Image.open(io.BytesIO(webp(big)))
     assert small.size == (SIDE, SIDE // 2)
 
 
@@ -243,6 +247,48 @@ def test_many_rows_are_set_beside_their_controls_alone(store_path, report):
     one = scripts(page)["record"]["sets"][0]
     assert [line[:3] for line in one["diffs"]] == [[0, 0, 1]] and one["alone"] == 0
     assert "of more than 24 rows" in page
+
+
+def test_pictures_from_elsewhere_are_set_beside_those_of_the_same_prompt(cli, report, store_path, tmp_path):
+    texts = ("a red circle", "a blue star", "a red circle")
+    words = ("model=mixture", "dataset=inline", "dataset.texts=[a red circle,a blue star]", "steps=4", "scorers=[]")
+    assert cli(*words, "sampler=standard")[0] == 0
+    for i in range(len(texts)):
+        (tmp_path / "pics").mkdir(exist_ok=True)
+        picture(i, 1).save(tmp_path / "pics" / f"{i}.png")
+    (tmp_path / "prompts.txt").write_text("\n".join(texts))
+    given = ("images=pics", "prompts=prompts.txt", "name=theirs", "against=run", "scorers=[cleanliness]")
+    code, _, err = cli(*given, command=zz.score)
+    assert code == 0, err
+    page, _ = report("name=theirs", "bundle=there")
+    record = scripts(page)["record"]
+    (one,) = record["sets"]
+    shown = [record["texts"][record["places"][place][0]] for place in one["places"]]
+    both = [all(row[i] >= 0 for row in one["thumbs"]) for i in range(len(shown))]
+    assert sorted(zip(shown, both, strict=True)) == [(texts[1], True), (texts[0], False), (texts[0], True)]
+    (names,) = one["names"].values()
+    folder = tmp_path / "there" / "cells" / one["rows"][int(next(iter(one["names"])))][4] / "images"
+    assert {path.stem for path in folder.iterdir()} == set(names)
+
+
+def test_of_a_clip_the_middle_frame_is_inside(store):
+    cell = jobs()["asked"].cell
+    strip = Image.new("RGB", (96, 32), "red")
+    strip.paste(Image.new("RGB", (32, 32), "blue"), (32, 0))
+    store.put_image(cell, "000099-0123456789ab", strip, "x", 99)
+    found = Thumbnails(store)
+    found.add([Picture(cell.key, "000099-0123456789ab", 3), Picture(cell.key, "000098-0123456789ab")])
+    middle = Image.open(io.BytesIO(base64.b64decode(found.texts[0])))
+    assert middle.size == (32, 32) and middle.getpixel((5, 5)) == (0, 0, 255)
+    assert len(found.problems) == 1
+
+
+def test_a_package_that_is_not_there_is_named(store, cli, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("zz.analysis.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    code, _, err = cli(command=zz.report)
+    assert code == 2 and err == "error: zz.report needs jinja2: pip install 'zz[analysis]'\n"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@
   let found = []; // places of the list, in its order
   let pushed = false; // whether closing goes back in the history
   let opener = null;
+  let wanted = false; // whether the dialog is to be open: a browser closes it by itself where Esc is pressed twice
 
   const set = () => record.sets[state.set];
   const scored = () => set().scores.map((score, i) => [score[0], i]).filter(([, i]) => set().points[i]);
@@ -137,12 +138,12 @@
     image.alt = `${side}, ${title}: ${place.text.slice(0, 200)}`;
     pane.querySelector("figcaption").textContent = `${side}  ${title}${role === "asked" ? "" : ` (${role.replaceAll("_", " ")})`}`;
     pane.querySelector("figcaption").title = title;
-    const wanted = image.src;
+    const small = image.src;
     const done = () => {
       image.classList.toggle("small", image.naturalWidth <= 128);
-      if (Math.max(image.naturalWidth, image.naturalHeight) <= record.exact || frames > 1 || image.src !== wanted) return;
+      if (Math.max(image.naturalWidth, image.naturalHeight) <= record.exact || frames > 1 || image.src !== small) return;
       const whole = new Image(); // the full picture in place of the small one, where it can be had
-      whole.onload = () => { if (image.src === wanted) image.src = whole.src; };
+      whole.onload = () => { if (image.src === small) image.src = whole.src; };
       whole.src = full(set(), row, state.at);
     };
     if (image.complete && image.naturalWidth) done();
@@ -279,11 +280,13 @@
   };
   const open = () => {
     if (dialog.open) return;
+    wanted = true;
     dialog.showModal();
     document.documentElement.style.overflow = "hidden";
     list.focus({ preventScroll: true });
   };
   const close = () => {
+    wanted = false;
     clearTimeout(later);
     if (dialog.open) dialog.close();
     document.documentElement.style.overflow = "";
@@ -371,6 +374,7 @@
   unfold(byId("b-help"), byId("b-keys"));
   byId("b-close").addEventListener("click", leave);
   dialog.addEventListener("cancel", (event) => { event.preventDefault(); leave(); });
+  dialog.addEventListener("close", () => { if (wanted) leave(); });
   byId("b-in").addEventListener("click", () => zoom(1.5));
   byId("b-out").addEventListener("click", () => zoom(1 / 1.5));
   byId("b-reset").addEventListener("click", fit);
