@@ -155,6 +155,11 @@ def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, prob
     sections = [_section(number, chapter) for number, chapter in enumerate(chapters)]
     copied = {one["id"]: one["sheet"].copies for section in sections for one in section["sheets"]}
     copied |= {section["rows_id"]: section["copies"] for section in sections}
+    seen = set[tuple[str, ...]]()
+    for section in sections:
+        lacking = {(about.row.id, *about.missing): about for about in section["lacking"]}
+        section["named"] = [about for key, about in lacking.items() if key not in seen]
+        seen |= lacking.keys()
     said = [*problems, *thumbnails.problems.values()]
     context = {
         "title": f"zz report: {store.root.name}",
@@ -168,7 +173,7 @@ def page(store: Store, parts: Sequence[Part], against: str, limits: Limits, prob
         "copied": copied,
         "forms": tables.FORMS,
         "all_pairs": ALL_PAIRS,
-        "named": cells.SHOWN,
+        "most": cells.SHOWN,
     }
     return Page(store, chapters, said, context)
 

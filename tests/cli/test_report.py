@@ -136,7 +136,7 @@ def test_nothing_in_a_prompt_does_harm(store, report):
     store.put_failure(jobs()["asked"].cell, PROMPTS.names()[0], HOSTILE[0], 0, "</li><script>1")
     store.image_path(jobs()["asked"].cell, PROMPTS.names()[0]).unlink()
     page, _ = report()
-    assert page.count("<script") == page.count("</script") == len(scripts(page)) + 3
+    assert page.count("<script") == page.count("</script") == len(scripts(page)) + 4
     assert "alert('x')" not in plain(page).replace("&lt;script&gt;alert(&#39;x&#39;)", "")
     assert html.escape(HOSTILE[0]).replace("&#x27;", "&#39;") in plain(page) and "&lt;/li&gt;&lt;script&gt;1" in page
     record = scripts(page)["record"]

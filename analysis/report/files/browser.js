@@ -6,8 +6,8 @@
   const list = byId("b-list");
   const stage = byId("b-stage");
   const panes = [...stage.querySelectorAll(".pane")];
-  const state = { set: 0, a: 0, b: 0, at: -1, order: "win", score: 0, second: 0, field: "", value: "", model: "", mode: "side", revealed: -1 };
-  const view = { zoom: 1, x: 0, y: 0 };
+  const { mode, zoom, fit, flicker } = staged(stage, byId("b-split"), dialog.querySelectorAll(".modes [data-mode]"));
+  const state = { set: 0, a: 0, b: 0, at: -1, order: "win", score: 0, second: 0, field: "", value: "", model: "", revealed: -1 };
   let found = []; // places of the list, in its order
   let pushed = false; // whether closing goes back in the history
   let opener = null;
@@ -199,74 +199,6 @@
     const to = found[Math.min(found.length - 1, Math.max(0, found.indexOf(state.at) + by))];
     if (to !== undefined && to !== state.at) go(to);
   };
-  const mode = (name) => {
-    state.mode = stage.dataset.mode = name;
-    stage.classList.remove("other");
-    for (const button of dialog.querySelectorAll(".modes [data-mode]")) button.setAttribute("aria-pressed", button.dataset.mode === name);
-    byId("b-split").hidden = name !== "slider";
-  };
-
-  // -- zoom, pan, slider -----------------------------------------------------------------------------------
-
-  const place = () => {
-    for (const pane of panes) pane.querySelector("img").style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.zoom})`;
-  };
-  const zoom = (by, x = 0, y = 0) => {
-    const to = Math.min(40, Math.max(1, view.zoom * by));
-    const factor = to / view.zoom;
-    view.x = to === 1 ? 0 : x - (x - view.x) * factor;
-    view.y = to === 1 ? 0 : y - (y - view.y) * factor;
-    view.zoom = to;
-    place();
-  };
-  const fit = () => { Object.assign(view, { zoom: 1, x: 0, y: 0 }); place(); };
-  const split = (percent) => {
-    const x = Math.min(100, Math.max(0, percent));
-    stage.style.setProperty("--split", `${x}%`);
-    byId("b-split").value = x;
-  };
-  const fromCentre = (event) => {
-    const frame = panes[state.mode === "side" && event.clientX > stage.getBoundingClientRect().left + stage.clientWidth / 2 ? 1 : 0].querySelector(".frame").getBoundingClientRect();
-    return [event.clientX - frame.left - frame.width / 2, event.clientY - frame.top - frame.height / 2];
-  };
-  stage.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    zoom(Math.exp(-event.deltaY / 300), ...fromCentre(event));
-  }, { passive: false });
-  const fingers = new Map();
-  let moved = 0;
-  stage.addEventListener("pointerdown", (event) => {
-    if (event.target.closest("button")) return;
-    if (fingers.size === 0) moved = 0;
-    fingers.set(event.pointerId, event);
-    stage.setPointerCapture(event.pointerId);
-  });
-  stage.addEventListener("pointermove", (event) => {
-    const before = fingers.get(event.pointerId);
-    if (!before) return;
-    fingers.set(event.pointerId, event);
-    const [dx, dy] = [event.clientX - before.clientX, event.clientY - before.clientY];
-    moved += Math.abs(dx) + Math.abs(dy);
-    if (fingers.size === 2) {
-      const other = [...fingers.entries()].find(([id]) => id !== event.pointerId)[1];
-      const distance = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
-      zoom(distance(event) / Math.max(1, distance(before)), ...fromCentre(event));
-    } else if (state.mode === "slider" && view.zoom === 1) {
-      split(100 * (event.clientX - stage.getBoundingClientRect().left) / stage.clientWidth);
-    } else if (view.zoom > 1) {
-      view.x += dx;
-      view.y += dy;
-      place();
-    }
-  });
-  const lift = (event) => {
-    if (fingers.delete(event.pointerId) && moved < 5 && event.type === "pointerup") {
-      if (state.mode === "flicker") stage.classList.toggle("other");
-      if (state.mode === "slider") split(100 * (event.clientX - stage.getBoundingClientRect().left) / stage.clientWidth);
-    }
-  };
-  stage.addEventListener("pointerup", lift);
-  stage.addEventListener("pointercancel", lift);
 
   // -- the address -----------------------------------------------------------------------------------------
 
@@ -379,7 +311,6 @@
   byId("b-out").addEventListener("click", () => zoom(1 / 1.5));
   byId("b-reset").addEventListener("click", fit);
   byId("b-link").addEventListener("click", () => copy(location.href.split("#")[0] + address(), "Link"));
-  byId("b-split").addEventListener("input", (event) => split(Number(event.target.value)));
   byId("b-reveal").addEventListener("click", () => { state.revealed = state.at; list.focus({ preventScroll: true }); draw(); show(); });
   const swap = () => {
     [state.a, state.b] = [state.b, state.a];
@@ -387,22 +318,19 @@
     relist(true);
   };
   byId("b-swap").addEventListener("click", swap);
-  for (const button of dialog.querySelectorAll(".modes [data-mode]")) button.addEventListener("click", () => mode(button.dataset.mode));
 
   const keys = {
     j: () => move(1), k: () => move(-1), ArrowDown: () => move(1), ArrowUp: () => move(-1),
     PageDown: () => move(8), PageUp: () => move(-8), Home: () => move(-Infinity), End: () => move(Infinity),
     1: () => mode("side"), 2: () => mode("slider"), 3: () => mode("flicker"),
     "+": () => zoom(1.5), "=": () => zoom(1.5), "-": () => zoom(1 / 1.5), 0: fit, x: swap, "?": () => byId("b-help").click(),
-    f: (event) => {
-      if (state.mode !== "flicker") mode("flicker");
-      if (!event.repeat) stage.classList.add("other");
-    },
+    f: () => flicker(true),
   };
   addEventListener("keydown", (event) => { // wherever the focus went
     if (!dialog.open) return;
-    const typing = event.target.matches("select, input") && (event.key.length > 1 || event.target.matches("select"));
-    if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+    const { target, key } = event; // what is typed into a choice or a slider is theirs, but for j and k
+    const theirs = target.matches("select") ? !"jk".includes(key) : target.matches("input") && key.length > 1;
+    if (theirs || event.ctrlKey || event.metaKey || event.altKey || !keys[key]) return;
     event.preventDefault();
     keys[event.key](event);
   });

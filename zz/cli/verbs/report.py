@@ -4,7 +4,7 @@ import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 from rich.console import Console
@@ -82,14 +82,15 @@ def _write(
         from zz.analysis.report.page import Limits, Part, page
     except ModuleNotFoundError as error:
         raise Refusal(f"zz.report needs {error.name}: pip install 'zz[analysis]'") from error
-    commands, parts, seen = _commands(store, manifests), list[Part](), set[str]()
+    made_by, parts, seen = _made(store, manifests), list[Part](), set[str]()
     for manifest in manifests:
         results = Results(store, manifest)
         experiment = _experiment(manifest)
         view, remark = _view(experiment, results)
         older = "an earlier request of this name" if manifest.name in seen else ""
         seen.add(manifest.name)
-        parts.append(Part(results, view, tuple(filter(None, (older, remark))), commands))
+        parts.append(Part(results, view, tuple(filter(None, (older, remark))), _commands(manifest, made_by)))
+    parts.sort(key=lambda part: part.view is None)
     made = page(store, parts, config.against, Limits(config.pairs, config.size * 1_000_000), problems)
     lacking = [about.row.title for chapter in made.chapters for about in chapter.facts if about.lacks]
     if lacking and not config.allow_partial:
@@ -133,24 +134,38 @@ def _view(experiment: Experiment | None, results: Results) -> tuple[View | None,
         return None, f"{experiment.claim}: its tables cannot be made of what is there ({error})"
 
 
-def _commands(store: Store, manifests: Sequence[Manifest]) -> dict[str, tuple[str, ...]]:
-    """By row, the commands that make it: of its experiment, and of it alone as the last run that made it recorded."""
-    rows = {row.id: (row, manifest) for manifest in manifests for row in manifest.rows}
-    cells = {row.cell: store.cell(row.cell) for row, _ in rows.values()}
+class Made(NamedTuple):
+    """How a row was made: the words of the run that made it last, or nearly those of its cell's ledger."""
+
+    words: Sequence[str]
+    recorded: bool
+
+
+def _made(store: Store, manifests: Sequence[Manifest]) -> dict[str, Made]:
+    """Of every row; a control has the words of the row that was asked for."""
+    rows = {row.id: row for manifest in manifests for row in manifest.rows}
+    cells = {row.cell: store.cell(row.cell) for row in rows.values()}
     records = {record.get("row"): record for cell, _ in cells.values() for record in store.runs(cell)}
     configs = {id: r["config"] for id in rows if (r := records.get(id)) and isinstance(r.get("config"), Mapping)}
     words = dict(zip(configs, words_of(list(configs.values())), strict=True))
     found = {}
-    for id, (row, manifest) in rows.items():
-        whole = _of_experiment(manifest)
-        if own := words.get(id):
-            limit = configs[id].get("limit")
-            own = [*own, *([] if limit is None else [f"limit={limit}"])]
-            own += [f"controls=[{row.role}]"] if row.role not in ("asked", "against") else []
-        elif not whole:
-            cell, record = cells[row.cell]
-            own = words_of_ledger(cell.ledger, str(record.get("model", "")))
-        found[id] = (*whole, *([f"python -m zz.run {shlex.join(own)}"] if own else []))
+    for id, row in rows.items():
+        cell, record = cells[row.cell]
+        nearly = Made(words_of_ledger(cell.ledger, str(record.get("model", ""))), False)
+        limit = configs.get(id, {}).get("limit")
+        more = [] if limit is None else [f"limit={limit}"]
+        found[id] = Made([*words[id], *more], True) if words.get(id) else nearly
+    return found
+
+
+def _commands(manifest: Manifest, made: Mapping[str, Made]) -> dict[str, tuple[str, ...]]:
+    """By row, the commands that make it: of its experiment, and of it alone."""
+    whole, found = _of_experiment(manifest), {}
+    for row in manifest.rows:
+        words, recorded = made[row.id]
+        more = [f"controls=[{row.role}]"] if recorded and row.role not in ("asked", "against") else []
+        alone = [f"python -m zz.run {shlex.join([*words, *more])}"] if words and (recorded or not whole) else []
+        found[row.id] = (*whole, *alone)
     return found
 
 
