@@ -280,6 +280,7 @@ def test_a_baseline_turns_numbers_into_paired_differences(opened):
     shown = text(opened, selector)
     assert shown.startswith(f"\u2212{-theirs.value:.2f}"[:4]) and "[" in shown and shown.endswith("\u25bc")
     assert text(opened, "table.rows tr[data-row='1'] td[data-score='0']") == ""
+    js(opened, "document.querySelector('.baseline').scrollIntoView()")
     shot(opened, "desktop-baseline")
     click(opened, ".baseline [data-role=guidance_matched]")
     assert text(opened, selector) == mean
