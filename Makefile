@@ -44,6 +44,9 @@ paper-mini: $(VENV)/runnable ## the whole paper on the embedded models, in hours
 	$(BIN)/python -m zz.export store=$(MINI) scale=mini out=docs/results/mini.tar.xz
 	$(BIN)/python -m zz.report store=$(MINI) out=$(MINI)/report.html
 
+report: install ## report.html: one page of the store: claims, tables, pairs of pictures; STORE=demo for another one
+	$(BIN)/python -m zz.report $(if $(STORE),store=$(STORE))
+
 test: install ## the tests, but for the long ones marked ci
 	$(BIN)/python -m pytest -m "not ci and not cluster"
 

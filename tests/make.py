@@ -11,9 +11,10 @@ from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.schedules.base import ModelSchedule
 from zz.diffusion.solvers.ddim import DDIM
-from zz.lab.cell import titles
+from zz.lab.cell import row_id, titles
 from zz.lab.job import Job, Recipe
 from zz.lab.runner import Runner
+from zz.lab.scoring.names import identity, score_name
 from zz.lab.scoring.scoring import score, unscored
 from zz.lab.store.manifest import Manifest, Row, merged, put
 from zz.models.mixture import Mixture
@@ -110,5 +111,39 @@ def kept(store, *asked, scorers=(), control_of=None, name="run"):
         row = replace(row, wanted=one.wanted // one.prompts.repeats, repeats=one.prompts.repeats, scorers=about)
         rows.append(row)
     found = Manifest(name, merged(rows))
+    put(store, found)
+    return found
+
+
+def drawn(store, prompts, jobs, picture, value, scorers=(), name="run", **about):
+    """Rows of the jobs' cells over any prompts, made by no model; written down as a run's manifest.
+
+    jobs:    role -> job; the first is asked for, the others are its controls
+    picture: of an entry's number and a row's number, or None
+    value:   of an entry's number, a row's number and a scorer, or None
+    about:   further fields of the manifest
+    """
+    from zz.cli.request import about_metric
+
+    title, rows = titles([one.cell for one in jobs.values()]), []
+    store.put_prompts(
+        prompts.record_digest, [{"text": p.text, "seed": p.seed, "meta": dict(p.meta)} for p in prompts.entries]
+    )
+    for k, (role, one) in enumerate(jobs.items()):
+        cost = one.recipe.cost._asdict()
+        store.begin(one.cell, {"model": one.model.name, **cost})
+        for p in prompts.pictures():
+            if (image := picture(p.entry, k)) is not None:
+                store.put_image(one.cell, p.name, image, p.prompt.text, p.seed)
+        for scorer in scorers:
+            found = {score_name(scorer, p): value(p.entry, k, scorer) for p in prompts.pictures()}
+            given = {name: x for name, x in found.items() if x is not None}
+            store.put_scores(one.cell, identity(scorer), {}, given)
+        controls = ((rows[0].id, role),) if rows else ()
+        metrics = {scorer.name: about_metric(scorer) for scorer in scorers}
+        row = Row(row_id(one.cell.key, prompts.digest), one.cell.key, prompts.record_digest, prompts.name, "", role)
+        row = replace(row, title=title[row.cell], controls=controls, scorers=metrics, **cost)
+        rows.append(replace(row, wanted=len(prompts.entries), repeats=prompts.repeats))
+    found = Manifest(name, merged(rows), **about)
     put(store, found)
     return found

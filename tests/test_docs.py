@@ -68,7 +68,7 @@ def small(words):
 
 def before(page, command):
     """What a reader has run when a command reads what is there: the last zz.run above it."""
-    if shlex.split(command)[2] not in ("zz.score", "zz.table", "zz.cite"):
+    if shlex.split(command)[2] not in ("zz.score", "zz.table", "zz.cite", "zz.report"):
         return []
     above = lines(page)[: lines(page).index(command)]
     return [line for line in above if line.startswith("python -m zz.run ")][-1:] or ["python -m zz.run"]

@@ -109,6 +109,8 @@ LAW: list[tuple[str, set[str]]] = [
         | {
             "matplotlib",
             "pandas",
+            "jinja2",
+            "markupsafe",
             "zz",
             "zz.analysis",
             "zz.data",

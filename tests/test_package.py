@@ -30,7 +30,8 @@ def test_the_wheel_holds_zz_and_its_conf_only(wheel):
     assert {f"zz/{path}" for path in conf} <= set(names)
     assert "zz/cli/plugins/hydra_plugins/zz.py" in names
     for folder in ("experiments", "analysis"):
-        files = {str(p.relative_to(ROOT)) for p in (ROOT / folder).rglob("*.py")}
+        paths = [p for p in (ROOT / folder).rglob("*.*") if p.suffix in (".py", ".html", ".css", ".js")]
+        files = {str(p.relative_to(ROOT)) for p in paths}
         assert {f"zz/{path}" for path in files} <= set(names)
     assert len(names) == len(set(names))
 

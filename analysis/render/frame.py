@@ -75,15 +75,15 @@ def long(grids: Sequence[Grid]) -> pandas.DataFrame:
 
 def markdown(table: pandas.DataFrame, caption: str = "") -> str:
     """Every interval as `value [low, high]`."""
-    shown = table.map(_text)
-    lines = [list(map(str, shown.columns)), ["---"] * len(shown.columns), *shown.astype(str).values.tolist()]
+    texts = table.map(shown)
+    lines = [list(map(str, texts.columns)), ["---"] * len(texts.columns), *texts.astype(str).values.tolist()]
     above = f"{caption}\n\n" if caption else ""
     return above + "\n".join(f"| {' | '.join(cell.replace('|', PIPE) for cell in line)} |" for line in lines) + "\n"
 
 
 def latex(table: pandas.DataFrame, caption: str = "") -> str:
     """A booktabs table, for `\\usepackage{booktabs}`."""
-    style = table.map(_text).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
+    style = table.map(shown).style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis=1)
     return str(style.to_latex(hrules=True, caption=re.sub(r"([&%$#_{}])", r"\\\1", caption) or None))
 
 
@@ -102,7 +102,8 @@ def csv(table: pandas.DataFrame) -> str:
     return pandas.DataFrame(wide).to_csv(index=False)
 
 
-def _text(x: object) -> object:
+def shown(x: object) -> object:
+    """An interval as `value [low, high]`, in as many digits as its width deserves; anything else as it is."""
     if not isinstance(x, Interval):
         return x
     if math.isnan(x.value):

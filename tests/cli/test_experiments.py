@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 import zz.doctor
 import zz.ls
 import zz.plan
+import zz.report
 import zz.run
 import zz.score
 import zz.table
@@ -241,6 +242,7 @@ PURPOSE = {
     zz.score: "Add scores to pictures that exist",
     zz.ls: "The cells of a store, and how complete they are",
     zz.table: "What a store holds of a run or an experiment, as a table",
+    zz.report: "One HTML page of a store: claims, tables, and pairs of pictures",
     zz.doctor: "What zz.run would still need with the same words",
 }
 
@@ -253,6 +255,9 @@ def test_every_command_has_a_help_of_its_own(cli, capfd, command):
     said = capfd.readouterr().out
     assert not stop.value.code and f"python -m {command.__name__}" in said
     assert PURPOSE[command] in said and sum(purpose in said for purpose in PURPOSE.values()) == 1
-    others = {"zz.run", "zz.plan", "zz.score", "zz.ls", "zz.table", "zz.doctor"} - {command.__name__, "zz.ls"}
+    others = {"zz.run", "zz.plan", "zz.score", "zz.ls", "zz.table", "zz.report", "zz.doctor"} - {
+        command.__name__,
+        "zz.ls",
+    }
     if command is not zz.run:
         assert not any(f"python -m {other} " in said for other in others)

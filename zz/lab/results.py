@@ -201,7 +201,7 @@ class Results:
     ) -> dict[tuple[str, int | None], tuple[float, ...]]:
         """The scores of each text's pictures, or of each text and seed, in order; of pictures that have one."""
         x, found = self.values(row, name), dict[tuple[str, int | None], list[float]]()
-        for p in self.pictures(row):
+        for p in self.pictures(row) if len(x) else ():  # no values: the row was not asked to be scored by it
             if math.isfinite(score := x[p.entry, p.repeat]) and (where is None or where(p.prompt)):
                 found.setdefault((p.prompt.text, p.seed if seeded else None), []).append(float(score))
         return {key: tuple(scores) for key, scores in found.items()}

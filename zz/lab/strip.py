@@ -1,10 +1,14 @@
 """Clips: the picture of a clip is the lossless strip of its frames, side by side."""
 
+from typing import TYPE_CHECKING
+
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor  # which reading a strip needs not
 
 
-def picture(pixels: Tensor) -> Image.Image:
+def picture(pixels: "Tensor") -> Image.Image:
     """(H, W, 3) as it is; the frames of a clip, (F, H, W, 3), as a strip, H by F * W."""
     strip = pixels if pixels.ndim == 3 else pixels.transpose(0, 1).flatten(1, 2)
     return Image.fromarray(strip.contiguous().numpy())
