@@ -129,7 +129,7 @@ def rate(wins: Wins) -> Interval | None:
 
 
 def fall(plain: Wins, effective: Wins) -> Interval | None:
-    """d_eta in points: by how much the rate falls, prompt by prompt; its interval is that of a share, as a rate's is."""
+    """d_eta in points: by how much the rate falls, prompt by prompt, with the interval of a share."""
     both = sorted(plain.keys() & effective.keys())
     found = share([(1 + plain[entry] - effective[entry]) / 2 for entry in both]) if both else None
     return Interval(*(100 * (2 * x - 1) for x in found)) if found else None
