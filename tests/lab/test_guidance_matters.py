@@ -58,7 +58,7 @@ def test_every_method_of_the_printed_ones_that_is_here_has_its_row():
 
 @pytest.mark.slow
 def test_a_run_shows_each_row_and_its_verdicts(cli, store_path):
-    code, out, err = cli("experiment=guidance_matters", "scale=smoke", "limit=1")
+    code, _, err = cli("experiment=guidance_matters", "scale=smoke", "limit=1")
     assert code == 0, err
     store = Store(store_path)
     shown = EXPERIMENT.view(Results(store, find(store)))

@@ -19,6 +19,7 @@ from zz.lab.measurements.effective_guidance import EffectiveGuidance
 from zz.lab.measurements.reflections import TheoremTerms
 from zz.lab.measurements.residuals import FixedPointResiduals
 from zz.lab.store.store import Store, StoreError
+from zz.models.mixture import Mixture
 
 T = 4
 ALL = (EffectiveGuidance(), TheoremTerms())
@@ -201,8 +202,8 @@ def test_a_plain_zigzag_has_no_residuals():
 
 
 def e_cfg(**more):
-    """A zigzag and its control at the effective guidance."""
-    one = many(**({"limit": 6} | more))
+    """A zigzag and its control at the effective guidance, where the prompt matters in more than the first step."""
+    one = many(**({"limit": 6, "model": Mixture(std=0.5)} | more))
     return one, one.controls(("e_cfg",))["e_cfg"]
 
 
