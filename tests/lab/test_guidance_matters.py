@@ -66,6 +66,6 @@ def test_a_run_shows_each_row_and_its_verdicts(cli, store_path):
         lines = {line[0]: line[1:] for line in table.lines}
         assert list(lines) == [line.label for line in TABLE.rows]
         assert lines["Standard"][1].value == pytest.approx(4.0, rel=1e-4), "gamma1 of the embedded model"
-        assert lines["Standard"][9].value == 50 and lines["Z-Sampling"][5] == "8"
+        assert lines["Standard"][8].value == 50 and lines["Z-Sampling"][5] == "8"
     assert len(shown.verdicts) == 2 * (len(TABLE.rows) - 1 + 2 * 2)
     assert sum(one.status == "not run" for one in shown.verdicts) == 0
