@@ -23,10 +23,11 @@ LAB = MATHS | {
     "zz.scorers",
 }
 GROUND = {"torch", *(f"zz.diffusion.{n}" for n in ("validate", "prediction", "schedule", "leg", "network", "levels"))}
+GUIDANCE = GROUND | {"zz.diffusion.noise"}
 
 # (folder or file, what it may import in addition to the standard library and its own room); the first match rules
 LAW: list[tuple[str, set[str]]] = [
-    ("diffusion/guidance", GROUND),
+    ("diffusion/guidance", GUIDANCE),
     ("diffusion/solvers", GROUND),
     ("diffusion/schedules", GROUND),
     ("diffusion/probes", GROUND),

@@ -11,7 +11,7 @@ import pytest
 FOLDER = Path(__file__).resolve().parent.parent / "experiments" / "printed"
 HEAD = ["row", "column", "value", "unit", "better", "count", "n", "where", "erratum"]
 TABLES = [f"table_{number:02}" for number in range(1, 19)]
-FILES = [*TABLES, "sentences"]
+FILES = [*TABLES, "sentences", "guidance_matters"]
 
 TYPED = [  # from the paper's text
     ("table_01", "SDXL | Standard", "Pick-a-Pic | HPS v2", "29.89"),
@@ -35,6 +35,10 @@ TYPED = [  # from the paper's text
     ("table_16", "End-to-End | gap = 0", "Approx Error tau_2", "160.3313"),
     ("table_17", "Step-by-Step | gap = 5.5", "PickScore", "21.85"),
     ("table_18", "s = 1.0", "IR", "28.74"),
+    ("guidance_matters", "Z-Sampling", "Pick-a-Pic | omega_e", "13.51"),
+    ("guidance_matters", "Z-Sampling", "DrawBench | winning rate over e-CFG", "60"),
+    ("guidance_matters", "TDG", "Pick-a-Pic | winning rate over CFG", "57"),
+    ("guidance_matters", "APG", "Pick-a-Pic | winning rate over e-CFG", "38"),
     ("sentences", "DreamShaper | Z-Sampling over Standard", "Winning rate HPS v2, up to", "94"),
     ("sentences", "SDXL | Z-Sampling against the best of Standard", "Less computational time", "36"),
 ]
@@ -57,7 +61,7 @@ def rounded(count, n, value):
     }
 
 
-def test_there_are_eighteen_tables_and_the_sentences():
+def test_there_are_eighteen_tables_the_sentences_and_one_of_another_paper():
     assert sorted(path.stem for path in FOLDER.glob("*.csv")) == sorted(FILES)
     assert {name: len(lines(name)) for name in TABLES} == NUMBERS
 

@@ -167,7 +167,7 @@ def draw(
     nodes = (rule if size is None else rule.sized(size)).nodes(pipeline.levels, steps)
 
     def walk(x: Tensor, conditions: tuple[Any, Any], probe: Probe) -> Tensor:
-        guided = pipeline.bind(guidance, *conditions)
+        guided = pipeline.bind(guidance.for_seeds(seeds), *conditions)
         noise = KeyedNoise(tuple(seeds), tuple(shape))
         return sampler.sample(guided if around is None else around(guided), x, nodes, solver, noise, probe)
 

@@ -71,7 +71,7 @@ class Spec:
     def name(self) -> str:
         """As its file of printed numbers is called: table_01."""
         kind, _, number = self.title.lower().partition(" ")
-        return f"{kind}_{int(number):02}"
+        return f"{kind}_{int(number):02}" if number.isdigit() else f"{kind}_{number}"
 
     def label(self, row: str, prompts: str) -> str:
         """What a row over a prompt set is labelled in a manifest."""

@@ -182,6 +182,8 @@ KINDS = [
     zz.SAG(),
     zz.SCFG(1),
     zz.GuidanceInterval(zz.SEG(), 0.5, 5.0),
+    zz.TDG(),
+    zz.TDG(nulls="components"),
 ]
 
 

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from tests.make import job, recipe
+from zz.diffusion.guidance.attention.pag import PAG
 from zz.diffusion.guidance.cfg import CFG
+from zz.diffusion.guidance.cfgpp import CFGpp
+from zz.diffusion.guidance.embedded import Embedded
 from zz.diffusion.levels import discrete
 from zz.diffusion.samplers.end_to_end import EndToEnd
 from zz.diffusion.samplers.standard import Standard
@@ -159,7 +162,28 @@ def test_e_cfg_is_made_where_it_is_asked_for():
     costly, control = found["compute_matched_predictions"].recipe, found["e_cfg"].recipe
     assert control.nodes == costly.nodes and control.cost == costly.cost and control.cell != costly.cell
     assert control.cell.ledger["scale"]["source"] == job().cell.key
-    assert "e_cfg" not in job(guidance=CFG(rescale=0.5)).controls(("e_cfg", "compute_matched_predictions"))
+
+
+@pytest.mark.parametrize("sampler", [Standard(2.0), Zigzag(2.0, lambda_=0)], ids=repr)
+def test_standard_sampling_is_its_own_e_cfg(sampler):
+    one = job(sampler=sampler)
+    assert one.controls(("e_cfg",))["e_cfg"] == one
+
+
+@pytest.mark.parametrize(
+    ("guidance", "gamma1", "steps"), [(CFG(rescale=0.5), 2.0, 10), (CFGpp(), 0.6, 10), (PAG(), 2.0, 15)], ids=repr
+)
+def test_the_e_cfg_of_another_guidance_is_classifier_free_guidance_at_equal_evaluations(guidance, gamma1, steps):
+    recipe = replace(job(sampler=Standard(gamma1)).recipe, guidance=guidance)
+    found = recipe.e_cfg()
+    assert (found.guidance, found.steps, found.cost.evals) == (CFG(), steps, 2 * steps)
+    assert found.cell.ledger["scale"]["source"] == recipe.cell.key
+
+
+def test_one_step_and_a_network_without_branches_have_no_e_cfg():
+    recipe = job(sampler=Standard(0.6)).recipe
+    assert replace(recipe, guidance=CFGpp(), steps=1).e_cfg() is None
+    assert replace(recipe, guidance=Embedded()).e_cfg() is None
 
 
 def test_compute_matched_stands_on_uniform_times_over_the_same_range():

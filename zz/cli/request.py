@@ -70,6 +70,8 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
     asked += [(job, "asked", (), config) for job, config in zip(jobs, values, strict=True)]
     for job, config in zip(jobs, values, strict=True):
         for role, control in job.controls(roles(config["controls"])).items():
+            if control.id == job.id:  # standard sampling is its own e_cfg
+                continue
             every.append(control)
             asked.append((control, role, ((job.id, role),), config))
     store, runner = store_of(configs[0]), build(first["runner"])

@@ -43,7 +43,8 @@ class Guided:
     """A denoiser with its prompts bound and a guidance chosen. Most guidances answer alike on every leg.
 
     predict: one guided prediction at (x, node, gamma, leg)
-    look:    both branches at (x, node, leg) in one pass; by default two predictions, at gamma 0 and 1
+    look:    both branches at (x, node, leg) in one pass, whatever the guidance makes of them; by default two
+             predictions, at gamma 0 and 1
     """
 
     def __init__(self, predict: Predict, look: Look | None = None) -> None:

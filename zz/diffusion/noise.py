@@ -33,9 +33,10 @@ class KeyedNoise:
     shape: tuple[int, ...]
 
     def __call__(self, step: int, leg: str, round: int) -> Tensor:
-        return starting_noise([_key(n, step, leg, round) for n in self.seeds], self.shape)
+        return starting_noise([key(n, step, leg, round) for n in self.seeds], self.shape)
 
 
-def _key(seed: int, step: int, leg: str, round: int) -> int:
-    digest = hashlib.blake2b(f"{seed}/{step}/{leg}/{round}".encode(), digest_size=8).digest()
+def key(seed: int, *what: int | str) -> int:
+    """The seed of what a picture draws beyond its starting noise."""
+    digest = hashlib.blake2b("/".join(map(str, (seed, *what))).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1  # 63 bits: a valid signed seed

@@ -23,7 +23,7 @@ OWN = {  # nothing to cite: this project's own, a plain choice, or a class that 
         "dataset:table",
     ),
     *("dataset:mixture", "dataset:quick", "dataset:shapes_tune", "scorer:log_odds", "scorer:atypicality"),
-    *("scorer:cleanliness", "scorer:shapes_diversity", "measurement:residuals", "measurement:effective_guidance"),
+    *("scorer:cleanliness", "scorer:shapes_diversity", "measurement:residuals"),
 }
 
 

@@ -6,9 +6,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from zz.data.base import Picture, PromptList
-from zz.diffusion.compute_matched import compute_matched
+from zz.diffusion.compute_matched import MatchedSteps, compute_matched
 from zz.diffusion.cost import Cost, cost
 from zz.diffusion.guidance.base import Guidance
+from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
 from zz.diffusion.samplers.base import Sampler
@@ -129,18 +130,33 @@ class Recipe:
             found["guidance_matched"] = self._like(matched, self.steps, self.schedule)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over
-        stretched = UniformInTime(self.schedule, self.steps)
-        steps = compute_matched(self.cost, lambda T: replace(self, sampler=standard, steps=T, schedule=stretched).cost)
+        stretched, steps = self._compute_matched(replace(self, sampler=standard))
         found["compute_matched_predictions"] = self._like(standard, steps.by_predictions, stretched)
         if steps.by_evals != steps.by_predictions:
             found["compute_matched_evals"] = self._like(standard, steps.by_evals, stretched)
         return found
 
-    def e_cfg(self) -> "Recipe":
-        """Standard sampling at the effective guidance that is measured on each picture, for as many predictions."""
-        costly = self.controls()["compute_matched_predictions"]
+    def e_cfg(self) -> "Recipe | None":
+        """Standard sampling at the effective guidance that is measured on each picture, by classifier-free guidance.
+
+        For as many predictions; under a guidance that is not affine, for as many network evaluations. Standard sampling
+        by classifier-free guidance is its own. None: there is none, of one step, or of a guidance without branches.
+        """
+        if self.scale or (isinstance(self.sampler, Standard) and self.guidance.affine):
+            return self
+        if self.steps == 1 or self.guidance.needs.scaled:
+            return None
+        plain = replace(self, sampler=Standard(self.sampler.standard_gamma))
+        plain = plain if self.guidance.affine else replace(plain, guidance=CFG())
+        schedule, matched = self._compute_matched(plain)
+        steps = matched.by_predictions if self.guidance.affine else matched.by_evals
         scale = MeasuredScale(self.cell, EffectiveGuidance(), "omega_e")
-        return replace(costly, scale=scale)
+        return replace(plain._like(plain.sampler, steps, schedule), scale=scale)
+
+    def _compute_matched(self, other: "Recipe") -> tuple[UniformInTime, MatchedSteps]:
+        """Nodes for more steps of another recipe over the same range, and how many of them cost as much."""
+        stretched = UniformInTime(self.schedule, self.steps)
+        return stretched, compute_matched(self.cost, lambda T: replace(other, steps=T, schedule=stretched).cost)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be computed again, for another process."""
@@ -214,8 +230,8 @@ class Job:
     def controls(self, roles: Sequence[str] = CONTROLS) -> dict[str, "Job"]:
         """Its controls over the same prompts, by role."""
         found = self.recipe.controls() if roles else {}
-        if "e_cfg" in roles and "compute_matched_predictions" in found and self.recipe.guidance.affine:
-            found["e_cfg"] = self.recipe.e_cfg()
+        if "e_cfg" in roles and (effective := self.recipe.e_cfg()):
+            found["e_cfg"] = effective
         return {role: replace(self, recipe=found[role]) for role in roles if role in found}
 
     def __getstate__(self) -> dict[str, Any]:

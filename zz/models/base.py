@@ -43,13 +43,15 @@ class Can:
 
     taps:   conditions that are `Tapped`, through which guidance reads and replaces their attention
     scaled: conditions that are `ScaledCond`: the guidance scale is an input of the network
+    tokens: conditions that are encoded tokens, alone or with a pooled vector
     """
 
     taps: bool = False
     scaled: bool = False
+    tokens: bool = False
 
     def __and__(self, other: "Can") -> "Can":
-        return Can(self.taps and other.taps, self.scaled and other.scaled)
+        return Can(self.taps and other.taps, self.scaled and other.scaled, self.tokens and other.tokens)
 
 
 class Pipeline(ABC):

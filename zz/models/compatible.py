@@ -34,6 +34,11 @@ def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[st
             f"guidance={type(guidance).__name__} tells the network gamma, which that of {what} was not made for; "
             "choose guidance=cfg, or a model like FLUX.1-dev"
         )
+    if guidance.needs.tokens and ours and not model.can.tokens:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} nulls tokens of an encoded prompt, which {what} has not, or has in a "
+            "form of its own; choose guidance=cfg, or a Stable Diffusion"
+        )
     own = model.negative_prompts if isinstance(model, Model) else ()
     if guidance.needs.scaled and any(negative is not None for negative in (*negative_prompts, *own)):
         raise ValueError(

@@ -44,7 +44,7 @@ class StableDiffusion(UNetModel):
 
     @property
     def can(self) -> Can:
-        return Can(taps=True)
+        return Can(taps=True, tokens=True)
 
 
 __all__ = ["StableDiffusion", "StableDiffusionPipeline"]

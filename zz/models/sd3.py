@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zz.models.attention.reading import TextAttention
+from zz.models.base import Can
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
@@ -21,6 +22,10 @@ class StableDiffusion3Pipeline(TransformerPipeline):
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim", "pooled_projection_dim")
     spare: ClassVar[tuple[str, ...]] = T5
+
+    @property
+    def can(self) -> Can:
+        return Can(tokens=True)
 
     @classmethod
     def check_parts(cls, parts: Any) -> None:
@@ -106,6 +111,10 @@ class StableDiffusion3(TransformerModel):
         super().__post_init__()
         if not isinstance(self.t5, bool):
             raise ValueError(f"model.t5={self.t5} must be true or false")
+
+    @property
+    def can(self) -> Can:
+        return Can(tokens=True)
 
     @property
     def kept(self) -> tuple[str, ...]:

@@ -28,10 +28,12 @@ class Needs:
 
     taps:   conditions that are `Tapped`: it looks into the network's attention
     scaled: conditions that are `ScaledCond`: the network itself takes the scale
+    tokens: conditions that are encoded tokens, (B, tokens, width), alone or with a pooled vector, (B, width)
     """
 
     taps: bool = False
     scaled: bool = False
+    tokens: bool = False
 
 
 class Guidance(ABC):
@@ -59,6 +61,10 @@ class Guidance(ABC):
     def check_nodes(self, nodes: Sequence[Node]) -> None:
         """Raise ValueError on nodes at which it cannot be asked."""
         return
+
+    def for_seeds(self, seeds: Sequence[int]) -> "Guidance":
+        """This guidance, for the pictures of these seeds: one that draws at random draws by them."""
+        return self
 
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.leg import Leg
-from zz.diffusion.network import Guided
+from zz.diffusion.network import Branches, Guided
 from zz.diffusion.prediction import Prediction, unprompted
 from zz.diffusion.validate import READING, check_number
 
@@ -73,7 +73,10 @@ class CFGpp(Guidance):
                 return Prediction(u.x0, mixed.eps)
             return Prediction(mixed.x0, u.eps) if self.extrapolates == "guided" else self._apart(mixed.x0, u)
 
-        return Guided(guided)
+        def look(x, node, leg):
+            return Branches(*net(x, node, uncond, cond))
+
+        return Guided(guided, look)
 
     def evals(self, gamma, node, leg):
         return 1 if unprompted(gamma) else 2

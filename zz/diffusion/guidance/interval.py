@@ -38,6 +38,9 @@ class GuidanceInterval(Guidance):
     def check_nodes(self, nodes):
         self.inner.check_nodes(nodes)
 
+    def for_seeds(self, seeds):
+        return replace(self, inner=self.inner.for_seeds(seeds))
+
     def bind(self, net, cond, uncond):
         inner = self.inner.bind(net, cond, uncond)
 
@@ -47,7 +50,7 @@ class GuidanceInterval(Guidance):
             (only,) = net(x, node, uncond if unprompted(gamma) else cond)
             return only
 
-        return Guided(guided)
+        return Guided(guided, inner.look)
 
     def evals(self, gamma, node, leg):
         return self.inner.evals(gamma, node, leg) if self._on(node) else 1

@@ -1,14 +1,23 @@
-"""Effective guidance: which scale of classifier-free guidance a sampler's steps amount to (GA-Eval, 2026).
+"""Effective guidance: which scale of classifier-free guidance a sampler's steps amount to (GA-Eval; Xie et al., 2026).
 
 For each step from node i to i + 1, eps* is the noise that DDIM would have moved by, from where the trajectory was to
-where it came. With d = eps_c - eps_u at node i, omega_e is the mean over steps of |eps_par| / |d|, eps_par the
-projection of eps* - eps_u on d. (The authors' README logs |eps* - eps_u| / |d|: kept too, as `unprojected`.)
+where it came. With u and c the branches at node i, d = eps_c - eps_u and v = eps* - eps_u,
+
+    projected = <v, d> / |d|^2        unprojected = |v| / |d|
+
+and omega_e is the mean of the first over the steps. The paper's formula has the norm of the projection, and so does the
+authors' code, which loses the sign; its README has the second. For zigzag that code leaves eps_u in v. Here u is
+taken out and the sign is kept, for every sampler and guidance.
+
+Where the branches agree the quotient is one of rounding errors: a step whose |d| is below 1e-2 of the picture's largest
+is left out of both means, and counted.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zz.diffusion.leg import Leg
@@ -18,19 +27,24 @@ from zz.diffusion.schedule import Node
 from zz.lab.measurements.base import Measurement, Values, Watch
 from zz.models.base import Pipeline
 
+LEAST = 1e-2  # of a picture's largest |d|: steps below it are left out
+
 
 @dataclass(frozen=True)
 class EffectiveGuidance(Measurement):
     """omega_e of each picture, and by step. Asks for both branches once more a step.
 
     step:        (T,) step indices
-    projected:   (T,) |eps_par| / |d|
-    unprojected: (T,) |eps* - eps_u| / |d|
-    omega_e:     () mean of projected
+    projected:   (T,) <v, d> / |d|^2: what of v is along d
+    unprojected: (T,) |v| / |d|; what of v is off d is sqrt(unprojected^2 - projected^2)
+    kept:        (T,) whether the step counts
+    omega_e:     () mean of projected over the steps that count
+    omega_v:     () mean of unprojected over them
+    left_out:    () how many do not count
     """
 
     name: ClassVar[str] = "effective_guidance"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def watch(self, pipeline: Pipeline, size: tuple[int, int]) -> Watch:
         return _Watch(pipeline)
@@ -56,22 +70,31 @@ class _Watch(Watch):
             self._starts[step.i + 1] = step.y, step.target
 
     def values(self) -> list[Values]:
-        projected, unprojected, steps = [], [], sorted(self._ends)
-        for i in steps:
-            assert self._denoise is not None
-            (x, t), (y, s) = self._starts[i], self._ends[i]
-            eps = (y * t.alpha - x * s.alpha) / (s.sigma * t.alpha - t.sigma * s.alpha)  # finite at alpha_t = 0
-            branches = self._denoise.look(x, t, Leg.ZIG)
-            moved, d = (eps - branches.u.eps).flatten(1).double(), branches.gap.flatten(1).double()
-            norm = d.norm(dim=1).clamp(min=1e-12)
-            projected.append(((moved * d).sum(1).abs() / norm**2).cpu().numpy())
-            unprojected.append((moved.norm(dim=1) / norm).cpu().numpy())
-        by_step = {"projected": np.stack(projected), "unprojected": np.stack(unprojected)}  # (T, B)
+        steps = sorted(self._ends)
+        found = [self._of_step(i) for i in steps]
+        projected, unprojected, gap = (
+            torch.stack(some, 1).cpu().numpy() for some in zip(*found, strict=True)
+        )  # (B, T)
+        kept = gap >= LEAST * gap.max(1, keepdims=True)
         return [
             {
                 "step": np.array(steps),
-                **{name: table[:, b] for name, table in by_step.items()},
-                "omega_e": np.array(by_step["projected"][:, b].mean()),
+                "projected": along,
+                "unprojected": whole,
+                "kept": counts,
+                "omega_e": np.array(along[counts].mean()),
+                "omega_v": np.array(whole[counts].mean()),
+                "left_out": np.array((~counts).sum()),
             }
-            for b in range(by_step["projected"].shape[1])
+            for along, whole, counts in zip(projected, unprojected, kept, strict=True)
         ]
+
+    def _of_step(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
+        """projected, unprojected and |d|  # (B,) each, float64"""
+        assert self._denoise is not None
+        (x, t), (y, s) = self._starts[i], self._ends[i]
+        branches = self._denoise.look(x, t, Leg.ZIG)
+        moved = (y.double() * t.alpha - x.double() * s.alpha) / (s.sigma * t.alpha - t.sigma * s.alpha)  # finite
+        v, d = ((moved - branches.u.eps).flatten(1), branches.gap.double().flatten(1))
+        norm = d.norm(dim=1).clamp(min=1e-12)
+        return (v * d).sum(1) / norm**2, v.norm(dim=1) / norm, norm

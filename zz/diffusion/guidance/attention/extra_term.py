@@ -37,7 +37,7 @@ class ExtraTerm(Guidance):
         def guided(x: Tensor, node: Node, gamma: Gamma, leg: Leg) -> Prediction:
             return self.with_term(net, x, node, gamma, cond, uncond) if self._on(leg) else cfg(x, node, gamma, leg)
 
-        return Guided(guided)
+        return Guided(guided, cfg.look)
 
     def evals(self, gamma: Gamma, node: Node, leg: Leg) -> int:
         return (1 if one_branch(gamma) else 2) + self._on(leg)

@@ -63,7 +63,7 @@ class SCFG(Guidance):
             rate = rates((c.eps - u.eps).norm(dim=1), regions, ground == 1, per_picture(gamma, x), self._sigma)
             return u.lerp(c, per_picture(gamma, x) * rate)
 
-        return Guided(guided)
+        return Guided(guided, cfg.look)
 
     def evals(self, gamma, node, leg):
         return 1 if one_branch(gamma) else 2
