@@ -34,6 +34,6 @@ EXPERIMENT = drawn(
     TABLE,
     "model=sdxl measurements=[effective_guidance] controls=[standard,e_cfg]",
     "38 cells of 100 or 200 pictures, half of them measured, half of them controls",
-    Scales(prompts=200, mini={"guidance.sigma": "null"}),
+    Scales(mini={"guidance.sigma": "null"}),
     partial(view, spec=TABLE),
 )
