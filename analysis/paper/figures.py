@@ -101,7 +101,7 @@ def cost(results: Results, spec: Spec, stand_ins: StandIns, lines: Sequence[Curv
     view = table.view(results, spec, stand_ins)
     if not panels:
         return view
-    draw = partial(_curves, panels=panels, field="an image", quantity=sheet.head(column))
+    draw = partial(_curves, panels=panels, field="", quantity=sheet.head(column))
     return view._replace(figures=(Figure("cost", f"{spec.title}: {sheet.head(column)} by cost", draw),))
 
 

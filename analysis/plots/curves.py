@@ -29,7 +29,7 @@ class Panel(NamedTuple):
 def draw(panels: Sequence[Panel], field: str, quantity: str, out: Path) -> None:
     """Write the picture."""
     with styled():
-        figure, axes = plt.subplots(1, len(panels), figsize=(3.6 * len(panels) + 0.6, 3.6), squeeze=False)
+        figure, axes = plt.subplots(1, len(panels), figsize=(max(4.6, 3.6 * len(panels) + 0.6), 3.8), squeeze=False)
         for ax, panel in zip(axes[0], panels, strict=True):
             if panel.zero:
                 ax.axhline(0, color="0.3", lw=0.8)
@@ -50,10 +50,12 @@ def draw(panels: Sequence[Panel], field: str, quantity: str, out: Path) -> None:
                     [p.high - p.value for p in curve.points.values()],
                 ]
                 ax.errorbar(x, y, errors, color=colour, marker=marker, ms=4, lw=1.2, capsize=2, label=curve.label)
-            ax.set_title(panel.title)
+            ax.set_title(panel.title, fontsize=9)
             ax.set_xlabel(field)
         axes[0, 0].set_ylabel(quantity)
-        axes[0, 0].legend(fontsize=8)
-        figure.tight_layout()
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 2 * len(panels)), fontsize=8)
+        lines = -(-len(labels) // max(1, min(len(labels), 2 * len(panels))))
+        figure.tight_layout(rect=(0, 0.03 + 0.06 * lines, 1, 1))
         figure.savefig(out)
         plt.close(figure)
