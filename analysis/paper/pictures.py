@@ -24,7 +24,7 @@ def view(results: Results, spec: Spec, stand_ins: StandIns) -> View:
     figures = []
     for prompts in spec.sets:
         found = {line.label: sheet.row(line, prompts) for line in spec.rows}
-        rows = {label: row for label, row in found.items() if row is not None and sheet.there(row)}
+        rows = {sheet.say(label): row for label, row in found.items() if row is not None and sheet.there(row)}
         if rows:
             name = prompts.lower().replace(" ", "_") or "pictures"
             caption = f"{spec.title}{': ' if prompts else ''}{prompts}, the first prompts, not chosen"

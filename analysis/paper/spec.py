@@ -55,6 +55,7 @@ class Spec:
     sets:    what a prompt set is called there -> its option; one that is called "" is not named in the heads
     claims:  orders of rows
     against: for `wins`, what each row is compared with: a row's label -> another's
+    small:   values in labels that are others in miniature: {"gamma2 = 8": "gamma2 = 6"}
     unknown: what the paper does not say of the setting
     """
 
@@ -65,6 +66,7 @@ class Spec:
     sets: Mapping[str, str] = field(default_factory=lambda: {"": "pickapic"})
     claims: tuple[Claim, ...] = ()
     against: Mapping[str, str] = field(default_factory=dict)
+    small: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
 
     @property

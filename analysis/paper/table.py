@@ -1,6 +1,7 @@
 """A table of the paper: values with intervals beside what is printed, the controls, and the status of each claim."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -39,6 +40,23 @@ class Sheet:
             return column
         unit = (self.results.metrics.get(mine) or {}).get("unit")
         return replace(column, times=100 if unit == "correct" else 1)
+
+    def say(self, text: str) -> str:
+        """A text with the values that its labels have at this scale."""
+        if self.scale in (None, "paper") or not self.spec.small:
+            return text
+        known = sorted(self.spec.small, key=len, reverse=True)
+        return re.sub("|".join(map(re.escape, known)), lambda found: self.spec.small[found[0]], text)
+
+    def shown(self, view: View) -> View:
+        """A view whose texts have these values."""
+
+        def said(x: Value) -> Value:
+            return self.say(x) if isinstance(x, str) else x
+
+        tables = tuple(t._replace(lines=tuple(tuple(map(said, line)) for line in t.lines)) for t in view.tables)
+        verdicts = tuple(v._replace(claim=self.say(v.claim)) for v in view.verdicts)
+        return view._replace(tables=tables, verdicts=verdicts)
 
     def row(self, line: Line | str, prompts: str) -> Row | None:
         """The row of the store that a line is."""
@@ -94,7 +112,7 @@ def view(results: Results, spec: Spec, stand_ins: StandIns) -> View:
             tables.append(Table(f"{spec.title}: ours beside what is printed", heads, tuple(numbers)))
     notes = [f"Not said by the paper: {text}" for text in spec.unknown]
     notes += sorted({f"{line}, {head}: {one.erratum}" for (line, head), one in sheet.printed.items() if one.erratum})
-    return View(f"{spec.title}", spec.claim, tuple(tables), tuple(verdicts), (), tuple(notes))
+    return sheet.shown(View(spec.title, spec.claim, tuple(tables), tuple(verdicts), (), tuple(notes)))
 
 
 def compared(sheet: Sheet) -> list[Judged]:

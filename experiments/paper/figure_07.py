@@ -30,6 +30,7 @@ FIGURE = Spec(
         Claim("gamma2 = 5.5", "gamma2 = 8"),
         Claim("Standard", "gamma2 = 8"),
     ),
+    small={f"gamma2 = {g}": f"gamma2 = {m}" for g, m in zip(GAMMAS, IN_MINIATURE, strict=True)},
     unknown=("model, prompts and the values of gamma2; here SDXL on Pick-a-Pic",),
 )
 CURVES = (

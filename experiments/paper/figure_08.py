@@ -17,6 +17,7 @@ FIGURE = Spec(
     ),
     columns=PREFERENCE,
     sets={"": inline(PROMPTS)},
+    small={"gap = 5": "gap = 4", "gap = -2.5": "gap = -2"},
     unknown=("model, prompts and the gap below zero; here SDXL and -2.5", OURS),
 )
 EXPERIMENT = grid(

@@ -16,6 +16,7 @@ FIGURE = Spec(
     ),
     columns=PREFERENCE,
     sets={"": inline(PROMPTS)},
+    small={"gamma1 = 5.5": "gamma1 = 4", "gamma1 = 11.5": "gamma1 = 7", "gamma1 = 25.5": "gamma1 = 14"},
     unknown=("the scales; here 5.5, 11.5 and 25.5", OURS),
 )
 IN_MINIATURE = {"gamma1=5.5": "4", "gamma1=11.5": "7", "gamma1=25.5": "14"}

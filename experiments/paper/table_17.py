@@ -15,6 +15,7 @@ TABLE = Spec(
     ),
     columns=(Column("PickScore", "pickscore"),),
     sets=PICKAPIC,
+    small={"gap = 5.5": "gap = 4"},
     claims=(
         Claim("End-to-End | gap = 5.5", "SDXL"),
         Claim("Step-by-Step | gap = 5.5", "SDXL"),

@@ -195,3 +195,12 @@ def test_the_correlation_is_of_ranks_within_a_text():
     assert found.value == pytest.approx(by_hand) and found.low > 0.8
     few = correlation({k: v for k, v in free.items() if k[1] < 3}, guided)
     assert (few.low, few.high) == (-1.0, 1.0)
+
+
+def test_labels_have_the_values_of_their_scale(results):
+    spec = replace(SPEC, small={"Z-Sampling": "Z, gamma2 = 6", "Z": "?"})
+    shown = table.view(results, spec, STAND_INS)
+    assert "Z, gamma2 = 6" in [line[0] for line in shown.tables[0].lines]
+    assert shown.verdicts[0].claim == "Z, gamma2 = 6 > Standard"
+    results.manifest = replace(results.manifest, scale="paper")
+    assert table.view(results, spec, STAND_INS).verdicts[0].claim == "Z-Sampling > Standard"
