@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -19,7 +20,7 @@ from yaml import YAMLError
 from zz.cli import extensions
 from zz.cli.compose import composed
 from zz.cli.conf import Refusal, conf_dir, opened_mapping
-from zz.cli.experiment import cells_of, empty, find
+from zz.cli.experiment import cells_of, empty, find, stands_for
 from zz.cli.explain import explain
 from zz.cli.terminal.window import Window
 from zz.cli.words import flag, readable, split
@@ -73,13 +74,14 @@ def command(verb: str, config_name: str) -> int:
             words = [w for w in words if not _names_experiment(w)]
             if elsewhere := [w for w in words if w.startswith("hydra/launcher=") and w != "hydra/launcher=zz"]:
                 raise Refusal(f"{elsewhere[0]}: an experiment is one plan, which a launcher cannot take; leave it out")
-            chosen = name.split(",")
+            chosen = [one for some in name.split(",") for one in stands_for(some)]
             for one in chosen:
                 find(one)
-            for one in chosen:
+            each = (cells_of(one, words, bool(flags)) or [empty(one, words)] for one in chosen)
+            for some in [list(chain(*each))] if verb in TOGETHER else each:
                 if codes and codes[-1] > 128:  # interrupted
                     break
-                sweep(cells_of(one, words, bool(flags)) or [empty(one, words)])
+                sweep(some)
         else:
             hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
         return max(codes, default=0)
@@ -98,6 +100,7 @@ def command(verb: str, config_name: str) -> int:
 
 
 _SWEEP = {"-m", "--multirun"}
+TOGETHER = ("plan", "doctor")  # what looks at several experiments at once; others take one after the other
 
 
 def arguments(words: Sequence[str]) -> tuple[list[str], list[str]]:

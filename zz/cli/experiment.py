@@ -12,6 +12,7 @@ from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment
 from zz.lab.scales import SCALES, scaled
 
+PAPER = "paper"  # stands for every experiment of the paper
 NEUTRAL = (
     *("limit", "runner.", "store", "allow_partial", "controls", "scorers", "measurements", "logger", "name"),
     *("label", "scale"),
@@ -34,7 +35,7 @@ def find(name: str) -> Experiment:
     """The experiment of that name. Raises Refusal with those that there are."""
     modules = known()
     if name not in modules:
-        raise Refusal(f"experiment={name} is not known{near(name, list(modules))}; known are {', '.join(modules)}")
+        raise Refusal(f"experiment={name} is not known{near(name, [*modules, PAPER])}; known are {', '.join(modules)}")
     try:
         found = import_module(modules[name]).EXPERIMENT
     except ModuleNotFoundError as error:
@@ -44,6 +45,11 @@ def find(name: str) -> Experiment:
     if not isinstance(found, Experiment):
         raise Refusal(f"experiment={name}: EXPERIMENT in {modules[name]} is no zz.lab.experiment.Experiment")
     return found
+
+
+def stands_for(name: str) -> list[str]:
+    """The experiments that a name stands for: itself, or every one that can be made at several scales."""
+    return [one for one in known() if find(one).scales] if name == PAPER else [name]
 
 
 def at(name: str, words: Sequence[str]) -> tuple[Experiment, list[str]]:

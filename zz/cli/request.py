@@ -238,20 +238,32 @@ def size_of(config: DictConfig) -> tuple[int, int]:
 
 
 def _job(config: Mapping[str, Any]) -> Job:
-    check_count("seed", config["seed"])
-    if config["limit"] is not None:
-        check_count("limit", config["limit"], 1)
+    dataset = dataset_of(config)
+    scorers = tuple(m for m in metrics_of(config).values() if isinstance(m, ImageScorer) and m.reads)
+    return job_of(config, recipe_of(config), dataset, scorers)
+
+
+def dataset_of(config: Mapping[str, Any]) -> PromptSet:
+    """The prompt set that a config asks for."""
     if config.get("dataset") is None:
         name = config["model"]["name"]
         raise Refusal(
             f"model={name} names no dataset of its own; choose one with dataset=, such as dataset=text "
             f"dataset.path=FILE; `python -m zz.doctor model={name}` says what else it needs"
         )
-    dataset = build(config["dataset"])
+    found: PromptSet = build(config["dataset"])
+    return found
+
+
+def job_of(
+    config: Mapping[str, Any], recipe: Recipe, dataset: PromptSet, scorers: tuple[ImageScorer, ...] = ()
+) -> Job:
+    """The row of a recipe over a prompt set, from the seed and up to the limit that a config asks for."""
+    check_count("seed", config["seed"])
+    if config["limit"] is not None:
+        check_count("limit", config["limit"], 1)
     if config["seed"] + max(prompt.seed or 0 for prompt in dataset.prompts) + REPEAT * dataset.repeats >= 2**63:
         raise Refusal(f"seed={config['seed']} is too large: seed + prompt number must stay below 2^63")
-    recipe = recipe_of(config)
-    scorers = tuple(m for m in metrics_of(config).values() if isinstance(m, ImageScorer) and m.reads)
     return Job.of(recipe, _listed(dataset, config["seed"], scorers, config["limit"]), config["limit"])
 
 

@@ -56,17 +56,20 @@ class Plan:
         return sum(cost.evals for cost in self.costs)
 
 
-def plan(jobs: Sequence[Job], asked: int, store: Store, share: bool = True, verify: bool = False) -> Plan:
+def plan(jobs: Sequence[Job], asked: int, store: Store | None, share: bool = True, verify: bool = False) -> Plan:
     """Merge equal rows and look up what is already done. The first `asked` jobs were asked for; controls follow.
 
+    store:  None: nothing is
     share:  whether the runner will share what trajectories have in common
     verify: look at every picture file, also at those that were found whole before
     """
     distinct = merged(jobs)
     own = len(merged(jobs[:asked]))
-    lacks = [store.missing(job.cell, job.names(), verify) for job in distinct]
-    broken = [str(store.image_path(job.cell, n)) for job, m in zip(distinct, lacks, strict=True) for n in m.broken]
-    missing = {job.id: len(m.names) for job, m in zip(distinct, lacks, strict=True)}
+    missing, broken = {job.id: job.wanted for job in distinct}, list[str]()
+    for job in distinct if store else ():
+        lack = store.missing(job.cell, job.names(), verify)
+        missing[job.id] = len(lack.names)
+        broken += [str(store.image_path(job.cell, name)) for name in lack.broken]
     shares: dict[str, Cost] = {}
     for family in families(job for job in distinct if missing[job.id]):
         if share and len(family) > 1:

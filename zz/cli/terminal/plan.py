@@ -1,12 +1,13 @@
 """What will be done, before anything is."""
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from zz.cli.terminal.tables import numbered
 from zz.lab.plan import Plan
-from zz.lab.store.manifest import Manifest
 
 
 def show_plan(out: Console, plan: Plan, fate: str = "to make", unmeasured: int = 0) -> None:
@@ -35,9 +36,8 @@ def show_plan(out: Console, plan: Plan, fate: str = "to make", unmeasured: int =
         out.print(f"      {saved} more are shared by trajectories that begin alike")
 
 
-def show_jobs(out: Console, plan: Plan, manifest: Manifest) -> None:
+def show_jobs(out: Console, plan: Plan, titles: Sequence[str]) -> None:
     """The plan, row by row: what an image costs and what is missing."""
-    title = {row.id: row.title for row in manifest.rows}
     table = Table(show_edge=False, pad_edge=False)
     for name in ("predictions", "evaluations", "there", "to make"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -45,7 +45,7 @@ def show_jobs(out: Console, plan: Plan, manifest: Manifest) -> None:
     for job, missing in zip(plan.jobs, plan.missing, strict=True):
         cost = job.recipe.cost
         lines.append([str(cost.predictions), str(cost.evals), f"{job.wanted - missing:,}", f"{missing:,}"])
-    numbered(out, table, [title[job.id] for job in plan.jobs], lines, "cell")
+    numbered(out, table, titles, lines, "cell")
 
 
 def duration(hours: float) -> str:

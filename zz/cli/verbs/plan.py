@@ -3,25 +3,46 @@
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
+from rich.console import Console
 
+from zz.cli.config import build
+from zz.cli.costing import lacking, networks, rows, sustained
 from zz.cli.page import only_shown
 from zz.cli.request import request
-from zz.cli.terminal.console import console
+from zz.cli.terminal.console import console, warn
+from zz.cli.terminal.costs import row_titles, show_bill, show_hours
 from zz.cli.terminal.plan import duration, show_jobs, show_plan
+from zz.diffusion.guidance.interval import GuidanceInterval
+from zz.lab.costing import bill, tally, unknown
+from zz.lab.job import Job
+from zz.lab.plan import plan as planned
 from zz.lab.timing import estimate, merged_savings
 
 
 def plan(configs: Sequence[DictConfig]) -> int:
-    """Show the plan and an estimate from a short measurement; return the exit code."""
-    out = console()
+    """Show the plan and an estimate; return the exit code.
+
+    The estimate is measured on a batch of each model. Where the weights or the prompts of an experiment of the paper
+    are not here, and for all of them at once, it is counted.
+    """
+    out, sustains = console(), sustained(configs[0])
+    if len({config.experiment for config in configs}) > 1:
+        _count_all(out, configs, sustains)
+        return 0
     if only_shown(configs[0]):
         out.print("nothing to make")
+        return 0
+    if configs[0].scale == "paper" and (lack := lacking(configs)):
+        remedy = "`python -m zz.doctor` with the same words says what they need"
+        warn(out, f"counted without {', '.join(lack)}, not on this machine, as if nothing were made yet; {remedy}")
+        _count(out, configs, sustains)
         return 0
     asked = request(configs)
     show_plan(out, asked.plan)
     if saved := merged_savings(asked.jobs):
         out.print(f"      {saved:,} guided predictions saved by making equal cells once")
-    show_jobs(out, asked.plan, asked.manifest)
+    title = {row.id: row.title for row in asked.manifest.rows}
+    show_jobs(out, asked.plan, [title[job.id] for job in asked.plan.jobs])
     if asked.plan.images:
         out.print("measuring, a batch of each model ...")
         found = estimate(asked.plan, asked.runner)
@@ -31,3 +52,33 @@ def plan(configs: Sequence[DictConfig]) -> int:
             "measured on one batch of each model, loading and writing left out"
         )
     return 0
+
+
+def _count(out: Console, configs: Sequence[DictConfig], sustains: float) -> None:
+    """The plan of one experiment, by count."""
+    asked, controls = rows(configs)
+    found = planned([*asked, *controls], len(asked), None, build(configs[0].runner).reuse)
+    show_plan(out, found)
+    if saved := merged_savings(asked):
+        out.print(f"      {saved:,} guided predictions saved by making equal cells once")
+    show_jobs(out, found, row_titles(found.jobs))
+    show_hours(out, tally(found, networks()), sustains, unknown(found.jobs, networks()))
+    _say_approximate(out, found.jobs)
+
+
+def _count_all(out: Console, configs: Sequence[DictConfig], sustains: float) -> None:
+    """What several experiments take, each alone and all together."""
+    asked: dict[str, list[Job]] = {}
+    for name in dict.fromkeys(str(config.experiment) for config in configs):
+        own = [config for config in configs if config.experiment == name]
+        asked[name] = [] if only_shown(own[0]) else [job for some in rows(own) for job in some]
+    found = bill(asked, networks(), build(configs[0].runner).reuse)
+    show_bill(out, found, sustains)
+    every = [job for jobs in asked.values() for job in jobs]
+    show_hours(out, found.once, sustains, unknown(every, networks()))
+    _say_approximate(out, every)
+
+
+def _say_approximate(out: Console, jobs: Sequence[Job]) -> None:
+    if any(isinstance(job.recipe.guidance, GuidanceInterval) for job in jobs):
+        warn(out, "evaluations under guidance=interval are approximate: counted at Stable Diffusion's noise levels")
