@@ -17,6 +17,8 @@ import diffusers
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from zz.models.pretrained.quiet import quiet
+
 SD21 = {  # the published configurations, but for what moves no count
     "sample_size": 96,
     "block_out_channels": (320, 640, 1280, 1280),
@@ -156,7 +158,7 @@ def tera(operations: int) -> float:
 
 
 def _meta(make: Callable[[], Any]) -> Any:
-    with torch.device("meta"):
+    with quiet(), torch.device("meta"):
         return make().eval()
 
 

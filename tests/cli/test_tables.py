@@ -104,8 +104,8 @@ def test_comparisons_keep_every_name_and_interval(results, width):
 @pytest.mark.parametrize("width", [80, 120, 160])
 def test_the_plan_and_the_list_of_cells_keep_every_name(results, width):
     found, asked, controls = results
-    text, lines = shown(width, show_jobs, plan([*asked, *controls], 2, found.store), found.manifest)
     names = [row.title for row in found.manifest.rows]
+    text, lines = shown(width, show_jobs, plan([*asked, *controls], 2, found.store), names)
     check_names(text, lines, names)
     assert len(names) == 4 and max(len(line) for line in lines) <= width
     summaries = list(found.store.cells())

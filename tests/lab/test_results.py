@@ -154,7 +154,7 @@ def test_markup_in_a_prompt_is_text(store_path):
     results = Results(store, kept(store, odd, scorers=SCORERS))
     out = Console(file=io.StringIO(), width=200)
     show_cells(out, results)
-    show_jobs(out, plan([odd], 1, store), results.manifest)
+    show_jobs(out, plan([odd], 1, store), [row.title for row in results.manifest.rows])
     assert out.file.getvalue().count("[/red] [bold]") == 2
 
 

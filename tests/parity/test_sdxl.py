@@ -18,6 +18,7 @@ import zz
 from tests.parity import tiny
 from zz.diffusion.noise import starting_noise
 from zz.diffusion.schedules.timesteps import Timesteps
+from zz.experiments.speed.flops import SD21, SDXL
 from zz.models.pretrained.borrowed import adapted
 from zz.models.sdxl import Micro, StableDiffusionXL, StableDiffusionXLPipeline
 
@@ -230,40 +231,7 @@ def test_a_folder_is_what_was_saved_in_it(model):
     tiny.close(ours(model), ours(tiny.ready(tiny.sdxl())), 1e-5)
 
 
-FULL = {  # the published configurations, but for what moves no count
-    "sd21": (
-        0.866,
-        tiny.sd,
-        {
-            "sample_size": 96,
-            "block_out_channels": (320, 640, 1280, 1280),
-            "layers_per_block": 2,
-            "attention_head_dim": (5, 10, 20, 20),
-            "cross_attention_dim": 1024,
-            "down_block_types": (*("CrossAttnDownBlock2D",) * 3, "DownBlock2D"),
-            "up_block_types": ("UpBlock2D", *("CrossAttnUpBlock2D",) * 3),
-            "use_linear_projection": True,
-        },
-    ),
-    "sdxl": (
-        2.567,
-        tiny.sdxl,
-        {
-            "sample_size": 128,
-            "block_out_channels": (320, 640, 1280),
-            "layers_per_block": 2,
-            "attention_head_dim": (5, 10, 20),
-            "cross_attention_dim": 2048,
-            "transformer_layers_per_block": (1, 2, 10),
-            "down_block_types": ("DownBlock2D", *("CrossAttnDownBlock2D",) * 2),
-            "up_block_types": (*("CrossAttnUpBlock2D",) * 2, "UpBlock2D"),
-            "use_linear_projection": True,
-            "addition_embed_type": "text_time",
-            "addition_time_embed_dim": 256,
-            "projection_class_embeddings_input_dim": 2816,
-        },
-    ),
-}
+FULL = {"sd21": (0.866, tiny.sd, SD21), "sdxl": (2.567, tiny.sdxl, SDXL)}  # billions of parameters as published
 
 
 def test_what_none_means_is_part_of_what_it_is(folder, tmp_path):

@@ -16,6 +16,7 @@ import torch
 import zz
 from tests.parity import tiny
 from zz.diffusion.noise import starting_noise
+from zz.experiments.speed.flops import HUNYUAN_DIT
 from zz.models.doctor import health
 from zz.models.flux import Flux
 from zz.models.hunyuan_dit import HunyuanDiT
@@ -360,24 +361,7 @@ def test_half_precision_keeps_its_state_in_full(name):
 
 
 FULL = {  # the published configurations, but for what moves no count; billions of parameters as published
-    "hunyuan": (
-        1.5,
-        diffusers.HunyuanDiT2DModel,
-        {
-            "num_attention_heads": 16,
-            "attention_head_dim": 88,
-            "in_channels": 4,
-            "patch_size": 2,
-            "sample_size": 128,
-            "hidden_size": 1408,
-            "num_layers": 40,
-            "mlp_ratio": 4.3637,
-            "cross_attention_dim": 1024,
-            "cross_attention_dim_t5": 2048,
-            "pooled_projection_dim": 1024,
-            "use_style_cond_and_image_meta_size": False,
-        },
-    ),
+    "hunyuan": (1.5, diffusers.HunyuanDiT2DModel, HUNYUAN_DIT),
     "sd3": (
         2.0,
         diffusers.SD3Transformer2DModel,

@@ -74,7 +74,7 @@ def command(verb: str, config_name: str) -> int:
             words = [w for w in words if not _names_experiment(w)]
             if elsewhere := [w for w in words if w.startswith("hydra/launcher=") and w != "hydra/launcher=zz"]:
                 raise Refusal(f"{elsewhere[0]}: an experiment is one plan, which a launcher cannot take; leave it out")
-            chosen = [one for some in name.split(",") for one in stands_for(some)]
+            chosen = list(dict.fromkeys(one for some in name.split(",") for one in stands_for(some)))
             for one in chosen:
                 find(one)
             each = (cells_of(one, words, bool(flags)) or [empty(one, words)] for one in chosen)

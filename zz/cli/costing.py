@@ -84,5 +84,10 @@ def _numbered(dataset: PromptSet) -> PromptSet:
             f"dataset.where={dict(dataset.where)} asks what {dataset.name} says of its prompts, which are not here; "
             "bring them with `python -m zz.doctor download=true` and the same words"
         )
-    chosen = {"repeats": dataset.repeats, "indices": dataset.indices, "skip": dataset.skip}
-    return Numbered(name=dataset.name, count=known[dataset.name], **chosen)
+    return Numbered(
+        name=dataset.name,
+        count=known[dataset.name],
+        repeats=dataset.repeats,
+        indices=dataset.indices,
+        skip=dataset.skip,
+    )

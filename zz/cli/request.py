@@ -255,9 +255,7 @@ def dataset_of(config: Mapping[str, Any]) -> PromptSet:
     return found
 
 
-def job_of(
-    config: Mapping[str, Any], recipe: Recipe, dataset: PromptSet, scorers: tuple[ImageScorer, ...] = ()
-) -> Job:
+def job_of(config: Mapping[str, Any], recipe: Recipe, dataset: PromptSet, scorers: tuple[ImageScorer, ...] = ()) -> Job:
     """The row of a recipe over a prompt set, from the seed and up to the limit that a config asks for."""
     check_count("seed", config["seed"])
     if config["limit"] is not None:

@@ -66,10 +66,11 @@ def plan(jobs: Sequence[Job], asked: int, store: Store | None, share: bool = Tru
     distinct = merged(jobs)
     own = len(merged(jobs[:asked]))
     missing, broken = {job.id: job.wanted for job in distinct}, list[str]()
-    for job in distinct if store else ():
-        lack = store.missing(job.cell, job.names(), verify)
-        missing[job.id] = len(lack.names)
-        broken += [str(store.image_path(job.cell, name)) for name in lack.broken]
+    if store:
+        for job in distinct:
+            lack = store.missing(job.cell, job.names(), verify)
+            missing[job.id] = len(lack.names)
+            broken += [str(store.image_path(job.cell, name)) for name in lack.broken]
     shares: dict[str, Cost] = {}
     for family in families(job for job in distinct if missing[job.id]):
         if share and len(family) > 1:

@@ -34,8 +34,8 @@ def show_hours(out: Console, tally: Tally, sustained: float, unknown: Sequence[s
         out.print(f"[yellow]no GPU hours: {escape(what)}[/]", soft_wrap=True)
         return
     out.print(
-        f"estimate: {hours(tally.hours(sustained))} GPU hours by count, {tally.tflops:,.0f} TFLOPs at tflops={sustained:g} "
-        "a second; sampling and decoding, no text encoders, scores, loading or writing",
+        f"estimate: {hours(tally.hours(sustained))} GPU hours by count, {tally.tflops:,.0f} TFLOPs at "
+        f"tflops={sustained:g} a second; sampling and decoding, no text encoders, scores, loading or writing",
         soft_wrap=True,
     )
 
@@ -49,7 +49,7 @@ def hours(x: float) -> str:
     """Hours in two digits or more, - where they are not known."""
     if math.isnan(x):
         return "-"
-    return f"{x:,.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 1 or not x else f"{x:.2g}"
+    return f"{x:,.0f}" if abs(x) >= 100 or not x else f"{x:.1f}" if abs(x) >= 1 else f"{x:.2g}"
 
 
 def _line(tally: Tally, sustained: float) -> list[str]:

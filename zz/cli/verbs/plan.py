@@ -17,6 +17,7 @@ from zz.lab.costing import bill, tally, unknown
 from zz.lab.job import Job
 from zz.lab.plan import plan as planned
 from zz.lab.timing import estimate, merged_savings
+from zz.models.absent import Absent
 
 
 def plan(configs: Sequence[DictConfig]) -> int:
@@ -33,9 +34,7 @@ def plan(configs: Sequence[DictConfig]) -> int:
         out.print("nothing to make")
         return 0
     if configs[0].scale == "paper" and (lack := lacking(configs)):
-        remedy = "`python -m zz.doctor` with the same words says what they need"
-        warn(out, f"counted without {', '.join(lack)}, not on this machine, as if nothing were made yet; {remedy}")
-        _count(out, configs, sustains)
+        _count(out, configs, lack, sustains)
         return 0
     asked = request(configs)
     show_plan(out, asked.plan)
@@ -54,9 +53,14 @@ def plan(configs: Sequence[DictConfig]) -> int:
     return 0
 
 
-def _count(out: Console, configs: Sequence[DictConfig], sustains: float) -> None:
-    """The plan of one experiment, by count."""
+def _count(out: Console, configs: Sequence[DictConfig], lack: Sequence[str], sustains: float) -> None:
+    """The plan of one experiment, by count.
+
+    lack: what is not here
+    """
     asked, controls = rows(configs)
+    remedy = "`python -m zz.doctor` with the same words says what they need"
+    warn(out, f"counted without {', '.join(lack)}, not on this machine, as if nothing were made yet; {remedy}")
     found = planned([*asked, *controls], len(asked), None, build(configs[0].runner).reuse)
     show_plan(out, found)
     if saved := merged_savings(asked):
@@ -80,5 +84,5 @@ def _count_all(out: Console, configs: Sequence[DictConfig], sustains: float) -> 
 
 
 def _say_approximate(out: Console, jobs: Sequence[Job]) -> None:
-    if any(isinstance(job.recipe.guidance, GuidanceInterval) for job in jobs):
+    if any(isinstance(j.recipe.guidance, GuidanceInterval) and isinstance(j.model, Absent) for j in jobs):
         warn(out, "evaluations under guidance=interval are approximate: counted at Stable Diffusion's noise levels")
