@@ -77,22 +77,26 @@ def bill(asked: Mapping[str, Sequence[Job]], networks: Mapping[str, Network], sh
 
 
 def tally(planned: Plan, networks: Mapping[str, Network]) -> Tally:
-    """What a plan takes."""
+    """What a plan takes. A model without weights takes no operations that would count."""
     operations = 0.0
     for job, missing, cost in zip(planned.jobs, planned.missing, planned.costs, strict=True):
-        network = networks.get(job.model.name)
-        if missing and (network is None or (network.size, network.frames) != (job.recipe.size, job.frames)):
-            operations = math.nan
-        elif network:
-            operations += cost.evals * network.evaluation + missing * network.decoding
+        if missing and job.model.has_weights:
+            network = _counted(job, networks)
+            operations += cost.evals * network.evaluation + missing * network.decoding if network else math.nan
     return Tally(len(planned.jobs), planned.images, planned.predictions, planned.evals, operations)
 
 
 def unknown(jobs: Sequence[Job], networks: Mapping[str, Network]) -> list[str]:
     """The models, with their sizes, whose operations are not known."""
-    found = dict.fromkeys((job.model.name, job.recipe.size, job.frames) for job in jobs)
-    return [
-        f"{name} at {size[0]}x{size[1]}" + (f", {frames} frames" if frames > 1 else "")
-        for name, size, frames in found
-        if name not in networks or (networks[name].size, networks[name].frames) != (size, frames)
-    ]
+    found = dict[str, None]()
+    for job in jobs:
+        if job.model.has_weights and not _counted(job, networks):
+            frames = f", {job.frames} frames" if job.frames > 1 else ""
+            found[f"{job.model.name} at {job.recipe.size[0]}x{job.recipe.size[1]}{frames}"] = None
+    return list(found)
+
+
+def _counted(job: Job, networks: Mapping[str, Network]) -> Network | None:
+    """What a row's model takes, if it was counted at the row's size."""
+    found = networks.get(job.model.name)
+    return found if found and (found.size, found.frames) == (job.recipe.size, job.frames) else None

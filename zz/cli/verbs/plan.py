@@ -7,6 +7,7 @@ from rich.console import Console
 
 from zz.cli.config import build
 from zz.cli.costing import lacking, networks, rows, sustained
+from zz.cli.experiment import find
 from zz.cli.page import only_shown
 from zz.cli.request import request
 from zz.cli.terminal.console import console, warn
@@ -80,6 +81,8 @@ def _count_all(out: Console, configs: Sequence[DictConfig], sustains: float) -> 
     show_bill(out, found, sustains)
     every = [job for jobs in asked.values() for job in jobs]
     show_hours(out, found.once, sustains, unknown(every, networks()))
+    if studies := [name for name in asked if find(name).study]:
+        out.print(f"not counted: what {' and '.join(studies)} make beside cells", soft_wrap=True)
     _say_approximate(out, every)
 
 
