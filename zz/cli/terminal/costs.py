@@ -49,6 +49,7 @@ def hours(x: float) -> str:
     """Hours in two digits or more, - where they are not known."""
     if math.isnan(x):
         return "-"
+    x = round(x, 6)  # differences leave dust
     return f"{x:,.0f}" if abs(x) >= 100 or not x else f"{x:.1f}" if abs(x) >= 1 else f"{x:.2g}"
 
 
