@@ -93,7 +93,10 @@ def _saved(results: Results, spec: Spec, stand_ins: StandIns) -> tuple[Table | N
     ]
     said = f"it reaches it in {100 * often:.0f} % of {DRAWS:,} draws of {len(both)} prompts"
     if len(reached):
-        said += f", with {seen:.0f} % fewer evaluations [{span.low:.0f}, {span.high:.0f}]"
+        all_of_them = (
+            "not on all of them" if math.isnan(seen) else f"on all of them with {seen:.0f} % fewer evaluations"
+        )
+        said += f", {all_of_them}; where it does, [{span.low:.0f}, {span.high:.0f}] % fewer"
     status = UNDECIDED
     if len(both) < FEWEST:
         said += f"; fewer than {FEWEST} prompts decide nothing"

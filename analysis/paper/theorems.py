@@ -60,18 +60,19 @@ def _rows(results: Results, begins: str) -> list[tuple[str, Row]]:
 
 def _line(results: Results, label: str, row: Row) -> tuple[tuple[Value, ...], dict[str, Any]]:
     sampler = results.store.cell(row.cell)[0].ledger["sampler"]
+    name = label.rpartition(" | ")[0]
     gap = float(sampler["gamma1"]) - float(sampler["gamma2"])
     names = ("delta", "gain", "semantic", "sum_of_squares", "square_of_sum")
     sums: dict[str, Any] = {name: measured(results, row, f"reflections.{name}") for name in names}
     sums |= {"gap": gap, "n": len(sums["delta"])}
     if not sums["n"]:
-        return (label, f"{gap:g}", 0, *([None] * 7)), sums
+        return (name, f"{gap:g}", 0, *([None] * 7)), sums
     each = {name: np.array(list(sums[name].values())) for name in names}
     larger = int((each["sum_of_squares"] >= each["square_of_sum"] * (1 - CLOSE)).sum())
     share = Interval(*(100 * x for x in proportion(larger, sums["n"])))
     ratio = mean(each["semantic"] / np.maximum(each["delta"], 1e-30))
     shown = [mean(each[name]) for name in names]
-    return (label, f"{gap:g}", sums["n"], shown[0], shown[1], shown[2], ratio, shown[3], shown[4], share), sums
+    return (name, f"{gap:g}", sums["n"], shown[0], shown[1], shown[2], ratio, shown[3], shown[4], share), sums
 
 
 def _verdicts(where: str, found: Sequence[dict[str, Any]], stepwise: bool) -> list[Verdict]:
