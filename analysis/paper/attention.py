@@ -1,5 +1,6 @@
 """Where pictures look at their words, by sampler and leg (Figure 5), and how focused each map is."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -89,8 +90,9 @@ def draw(results: Results, rows: Mapping[str, Row], lines: Mapping[str, Seen], o
         for word in list(_maps(results, first, picture, lines[next(iter(rows))].leg))[:2]
     ]
     with styled():
-        size = (1.3 * max(1, len(chosen)) + 1.2, 2.5 * len(rows) + 0.5)
-        figure, axes = plt.subplots(2 * len(rows), max(1, len(chosen)), figsize=size, squeeze=False)
+        wide, tall = 1.15 * max(1, len(chosen)) + 1.2, 1.15 * 2 * len(rows) + 0.6
+        figure, axes = plt.subplots(2 * len(rows), max(1, len(chosen)), figsize=(wide, tall), squeeze=False)
+        figure.subplots_adjust(1.15 / wide, 0.01, 0.995, 1 - 0.5 / tall, 0.06, 0.06)
         for n, (name, row) in enumerate(rows.items()):
             for k, (picture, word) in enumerate(chosen):
                 image = np.asarray(results.store.image(results.store.cell(row.cell)[0], picture.name))
@@ -100,12 +102,10 @@ def draw(results: Results, rows: Mapping[str, Row], lines: Mapping[str, Seen], o
                     axes[2 * n + 1, k].imshow(maps[0][0], cmap="viridis", interpolation="nearest")
                 if n == 0:
                     axes[0, k].set_title(f"{picture.prompt.text.removeprefix('a photo of ')}\n“{word}”", fontsize=6)
-            axes[2 * n, 0].text(
-                -0.1, -0.1, name, transform=axes[2 * n, 0].transAxes, rotation=90, ha="right", va="center"
-            )
+            beside = "\n".join(textwrap.wrap(name, 13))
+            axes[2 * n, 0].text(-0.08, -0.03, beside, transform=axes[2 * n, 0].transAxes, ha="right", va="center")
         for ax in axes.flat:
             ax.axis("off")
-        figure.tight_layout()
         figure.savefig(out)
         plt.close(figure)
 
