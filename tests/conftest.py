@@ -35,9 +35,13 @@ def _no_grad():
 
 
 @pytest.fixture(autouse=True)
-def _no_extension_of_another_test():
-    """Packages that a test names in extensions=[...] are found anew by the next one."""
+def _no_extension_of_another_test(tmp_path_factory):
+    """Packages that a test makes and names in extensions=[...] are found anew by the next one."""
     yield
+    made = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(made):
+            del sys.modules[name]
     if "zz.cli.extensions" in sys.modules:
         extensions = sys.modules["zz.cli.extensions"]
         for package in extensions.packages[1:]:

@@ -67,9 +67,12 @@ def small(words):
 
 def before(page, command):
     """What a reader has run when a command reads what is there: the last zz.run above it."""
-    if shlex.split(command)[2] not in ("zz.score", "zz.table", "zz.cite", "zz.report"):
+    if shlex.split(command)[2] not in ("zz.score", "zz.table", "zz.cite", "zz.report", "zz.export"):
         return []
     above = lines(page)[: lines(page).index(command)]
+    if "store=numbers.tar.xz" in command:
+        exports = [line for line in above if line.startswith("python -m zz.export ")][-1:]
+        return [*before(page, exports[0]), *exports]
     return [line for line in above if line.startswith("python -m zz.run ")][-1:] or ["python -m zz.run"]
 
 

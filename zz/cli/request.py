@@ -238,9 +238,9 @@ def size_of(config: DictConfig) -> tuple[int, int]:
 
 
 def _job(config: Mapping[str, Any]) -> Job:
-    dataset = dataset_of(config)
+    dataset, recipe = dataset_of(config), recipe_of(config)
     scorers = tuple(m for m in metrics_of(config).values() if isinstance(m, ImageScorer) and m.reads)
-    return job_of(config, recipe_of(config), dataset, scorers)
+    return job_of(config, recipe, dataset, scorers)
 
 
 def dataset_of(config: Mapping[str, Any]) -> PromptSet:
