@@ -146,6 +146,7 @@ LAW: list[tuple[str, set[str]]] = [
             "zz.lab",
             "zz.models",
             "zz.sampling",
+            "zz.scoring",
             "zz.scorers",
             "zz.worlds",
         },

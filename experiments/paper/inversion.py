@@ -13,6 +13,7 @@ from zz.data.base import Prompt
 from zz.data.shapes_prompts import every
 from zz.diffusion.samplers.standard import Standard
 from zz.lab.experiment import Study
+from zz.scoring import score
 from zz.worlds.shapes import draw_scene, render
 
 VERSION = 1  # raised when a change moves numbers
@@ -59,7 +60,7 @@ def study(asked: Study, prompts: Sequence[str]) -> None:
     scores = {}
     wanted = [Prompt(text) for text in texts]
     for name, images in made.items():
-        found = zz.score(list(images), wanted, list(asked.metrics.values()))
+        found = score(list(images), wanted, list(asked.metrics.values()))
         scores[name] = {metric: list(map(float, values)) for metric, values in found.items()}
     sheet = asked.store.put_sheet(asked.name, _sheet(pictures, made, min(n, 2 * SHOWN)))
     asked.store.keep(asked.name, {"settings": settings, "scores": scores, "sheet": sheet.name})
