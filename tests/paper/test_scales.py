@@ -4,6 +4,7 @@ import pytest
 
 import zz.export
 import zz.plan
+import zz.score
 import zz.table
 from zz.cli.experiment import at, cells_of, find, known, split
 from zz.data.cross import Crossed
@@ -145,6 +146,14 @@ def test_a_table_in_a_test(cli, store_path, tmp_path):
     assert "| table_03-smoke |" in (tmp_path / "numbers.md").read_text()
     for form, what in (("latex", r"\toprule"), ("csv", "Single object"), ("markdown", "| --- |")):
         assert what in cli("name=table_08-smoke", f"format={form}", command=zz.table)[1]
+
+
+@pytest.mark.slow
+def test_a_study_of_inverted_pictures(cli, store_path):
+    code, out, err = cli("experiment=figure_13", "scale=smoke")
+    assert code == 0, err
+    assert "own picture's latent" in out and (store_path / "pages" / "figure_13-smoke-pictures.png").is_file()
+    assert cli("experiment=figure_13", "scale=smoke")[0] == 0, "what is kept is not made again"
 
 
 @pytest.mark.ci
