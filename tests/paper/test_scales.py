@@ -143,6 +143,11 @@ def test_a_table_in_a_test(cli, store_path, tmp_path):
     assert "| table_03-smoke |" in (tmp_path / "numbers.md").read_text()
     for form, what in (("latex", r"\toprule"), ("csv", "Single object"), ("markdown", "| --- |")):
         assert what in cli("name=table_08-smoke", f"format={form}", command=zz.table)[1]
+    kept = archive.read_bytes()
+    next((store_path / "cells").glob("*/images/*.png")).unlink()
+    code, out, _ = cli("scale=smoke", f"out={archive}", command=zz.export)
+    assert code == 0 and "left out, for pictures or scores are missing: table_08-smoke" in out
+    assert archive.read_bytes() == kept, "what it held of them stays"
 
 
 @pytest.mark.slow

@@ -11,13 +11,13 @@ import zz
 from zz.cli.conf import Refusal
 from zz.cli.config import store_of
 from zz.cli.page import analysis, experiment_of
-from zz.cli.terminal.console import console
+from zz.cli.terminal.console import console, warn
 from zz.diffusion.validate import as_tuple, check_text
 from zz.lab import packed
 from zz.lab.record import revision
 from zz.lab.results import Results
 from zz.lab.scales import SCALES
-from zz.lab.store.manifest import find, names
+from zz.lab.store.manifest import Manifest, find, names
 from zz.lab.store.store import Store, StoreError
 from zz.lab.view import Verdict
 
@@ -34,10 +34,18 @@ def export(configs: Sequence[DictConfig]) -> int:
             raise Refusal(f"scale={config.scale} is not known; known are {', '.join(SCALES)}")
         store = store_of(config)
         store.check_format()
-        chosen = list(_chosen(store, [str(name) for name in as_tuple(config.name or ())], config.scale))
-        if not chosen:
+        found = list(_chosen(store, [str(name) for name in as_tuple(config.name or ())], config.scale))
+        if not found:
             said = f" at scale={config.scale}" if config.scale else ""
             raise StoreError(f"store: {store.root} holds no manifest{said}; zz.run writes one")
+        chosen = [one.id for one in found if config.allow_partial or whole(store, one)]
+        if lacking := [one.name for one in found if one.id not in chosen]:
+            warn(
+                out,
+                f"left out, for pictures or scores are missing: {', '.join(lacking)}; allow_partial=true takes them",
+            )
+        if not chosen:
+            return 1
         size = packed.pack(store, chosen, path)
         page = path.with_name(path.name.removesuffix(packed.SUFFIX) + ".md")
         held = packed.opened(path)
@@ -52,7 +60,13 @@ def export(configs: Sequence[DictConfig]) -> int:
     return 0
 
 
-def _chosen(store: Store, asked: Sequence[str], scale: str | None) -> Iterator[str]:
+def whole(store: Store, manifest: Manifest) -> bool:
+    """Whether every row has all of its pictures and scores."""
+    results = Results(store, manifest)
+    return all(results.complete(row) for row in manifest.rows)
+
+
+def _chosen(store: Store, asked: Sequence[str], scale: str | None) -> Iterator[Manifest]:
     """The last manifest of each name that is asked for."""
     seen = set[str]()
     for name in asked or names(store):
@@ -60,7 +74,7 @@ def _chosen(store: Store, asked: Sequence[str], scale: str | None) -> Iterator[s
         mine = found.scale or ("paper" if found.experiment else None)
         if found.name not in seen and (scale is None or mine == scale):
             seen.add(found.name)
-            yield found.id
+            yield found
 
 
 def _verdicts(store: Store) -> dict[str, tuple[Verdict, ...]]:
