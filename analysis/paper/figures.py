@@ -1,5 +1,6 @@
 """Figures that are drawn from rows: winning rates as bars, a score over a swept field, a score by its cost."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,7 +35,7 @@ def winning_bars(results: Results, spec: Spec, stand_ins: StandIns, ours: str) -
         if row is None or not sheet.there(row):
             continue
         found = {sheet.head(c): sheet.found(ours, c, prompts, row).value for c in sheet.spec.columns}
-        groups[prompts] = {head: x for head, x in found.items() if x.value == x.value}
+        groups[prompts] = {head: x for head, x in found.items() if not math.isnan(x.value)}
     return _with(table.view(results, spec, stand_ins), "winning rates, %", bars.draw, groups)
 
 

@@ -21,7 +21,7 @@ def view(results: Results, spec: Spec, stand_ins: StandIns, models: Sequence[str
     sheet = Sheet(spec, results, stand_ins)
     spec = sheet.spec
     tables, orders, verdicts = [], list[tuple[str, Order]](), list[Verdict]()
-    tables.append(_curve(sheet, models, methods))
+    tables.append(_curve(sheet))
     for chosen_on, how in CHOSEN_ON.items():
         lines: list[tuple[Value, ...]] = []
         for model in models:
@@ -90,7 +90,7 @@ def _gamma(sheet: Sheet, row: Row) -> float:
     return float(sheet.results.store.cell(row.cell)[0].ledger["sampler"]["gamma1"])
 
 
-def _curve(sheet: Sheet, models: Sequence[str], methods: Sequence[str]) -> Table:
+def _curve(sheet: Sheet) -> Table:
     """What was searched over: the first column of each method by guidance, on both prompt sets."""
     column, lines = sheet.spec.columns[0], list[tuple[Value, ...]]()
     for line in sheet.spec.rows:

@@ -232,7 +232,6 @@ def _numbers(sheet: Sheet) -> Iterator[tuple[Value, ...]]:
                 if status == DIFFERS and found.low <= said.value <= found.high:
                     status = WITHIN
                 yield line.label, head, found, said.text, f"{off:+.3g}", status if not math.isnan(off) else NOT_RUN
-    return
 
 
 __all__ = ["Sheet", "compared", "view"]

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from zz.analysis.paper.figures import Curve, swept
+from zz.analysis.paper.figures import swept
 from zz.analysis.paper.spec import Claim, Line, Spec
-from zz.experiments.paper.rows import PICKAPIC, PREFERENCE, drawn
+from zz.experiments.paper.rows import PICKAPIC, PREFERENCE, beside_controls, drawn
 from zz.lab.experiment import Scales
 
 GAMMAS = (0, 1.5, 3, 4.5, 5.5, 6.5, 8)  # the paper's are drawn only
@@ -33,15 +33,10 @@ FIGURE = Spec(
     small={f"gamma2 = {g}": f"gamma2 = {m}" for g, m in zip(GAMMAS, IN_MINIATURE, strict=True)},
     unknown=("model, prompts and the values of gamma2; here SDXL on Pick-a-Pic",),
 )
-CURVES = (
-    Curve("zigzag", "Z-Sampling", ROWS),
-    Curve("guidance_matched", "guidance-matched", ROWS, "guidance_matched"),
-    Curve("compute_matched", "standard at equal predictions", ROWS, "compute_matched_predictions"),
-)
 EXPERIMENT = drawn(
     FIGURE,
     "model=sdxl",
     "24 cells of 100 pictures",
     Scales(200, mini={f"gamma2={g}": str(m) for g, m in zip(GAMMAS, IN_MINIATURE, strict=True)}),
-    partial(swept, spec=FIGURE, field="gamma2", lines=CURVES, against="Standard", column=PREFERENCE[0]),
+    partial(swept, spec=FIGURE, field="gamma2", lines=beside_controls(ROWS), against="Standard", column=PREFERENCE[0]),
 )

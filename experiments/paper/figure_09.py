@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from zz.analysis.paper.figures import Curve, swept
+from zz.analysis.paper.figures import swept
 from zz.analysis.paper.spec import Claim, Column, Line, Spec
-from zz.experiments.paper.rows import PICKAPIC, PREFERENCE, drawn
+from zz.experiments.paper.rows import PICKAPIC, PREFERENCE, beside_controls, drawn
 from zz.lab.experiment import Scales
 
 LAMBDAS = (5, 10, 25, 40, 49)  # the paper's last is 50, which no inversion reaches
@@ -31,15 +31,10 @@ FIGURE = Spec(
     ),
     against=dict.fromkeys((*ROWS, *(f"{row}, ref_0_22" for row in ROWS)), "lambda = 0"),
 )
-CURVES = (
-    Curve("zigzag", "Z-Sampling", ROWS),
-    Curve("guidance_matched", "guidance-matched", ROWS, "guidance_matched"),
-    Curve("compute_matched", "standard at equal predictions", ROWS, "compute_matched_predictions"),
-)
 EXPERIMENT = drawn(
     FIGURE,
     "model=sdxl",
     "24 cells of 100 pictures",
     Scales(200, smoke={f"lambda={n}": str(m) for n, m in zip(LAMBDAS, (1, 2, 3, 3, 3), strict=True)}),
-    partial(swept, spec=FIGURE, field="lambda_", lines=CURVES, against="lambda = 0", column=WINS),
+    partial(swept, spec=FIGURE, field="lambda_", lines=beside_controls(ROWS), against="lambda = 0", column=WINS),
 )

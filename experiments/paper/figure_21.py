@@ -1,17 +1,7 @@
 """Figure 21: winning rates over standard sampling on SD 2.1 at 50 steps."""
 
-from zz.analysis.paper.spec import Claim, Spec
-from zz.experiments.paper.rows import PICKAPIC, STANDARD, WINS, ZIGZAG, bars
+from zz.experiments.paper.rows import OTHER_STEPS, bars, winning
 from zz.lab.experiment import Scales
 
-FIGURE = Spec(
-    title="Figure 21",
-    claim="Z-Sampling wins more than half of the pairs in every score.",
-    rows=(STANDARD, *ZIGZAG),
-    columns=WINS,
-    sets=PICKAPIC,
-    claims=(Claim("Z-Sampling", "Standard"),),
-    against={"Z-Sampling": "Standard", "Z-Sampling, ref_0_22": "Standard"},
-    unknown=("gamma1 and lambda where the steps are not those of Section 4.1; here the model's own and T - 1",),
-)
+FIGURE = winning("Figure 21", OTHER_STEPS)
 EXPERIMENT = bars(FIGURE, "model=sd21", "6 cells of 100 pictures", Scales())

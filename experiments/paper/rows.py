@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from zz.analysis.paper import figures, pictures, table
-from zz.analysis.paper.spec import Column, Line, Spec
+from zz.analysis.paper.spec import Claim, Column, Line, Spec
 from zz.experiments.stand_ins import stand_ins
 from zz.lab.experiment import Experiment, Scales
 
@@ -46,6 +46,7 @@ GENEVAL = (
     ),
     Column("Overall", "geneval", times=100, quantity="overall"),
 )
+OTHER_STEPS = ("gamma1 and lambda where the steps are not those of Section 4.1; here the model's own and T - 1",)
 PICKAPIC = {"": "pickapic"}
 OURS = "prompts, but for a few words that it quotes; these are ours, with its words where there are any"
 BOTH = {"Pick-a-Pic": "pickapic", "DrawBench": "drawbench"}
@@ -81,6 +82,29 @@ def experiment(spec: Spec, common: str, cost: str, scales: Scales) -> Experiment
 
 def _view(results: Any, spec: Spec) -> Any:
     return table.view(results, spec, stand_ins())
+
+
+def beside_controls(rows: tuple[str, ...]) -> tuple[figures.Curve, ...]:
+    """The curves of a sweep of zigzag: its rows by label, and two of their controls."""
+    return (
+        figures.Curve("zigzag", "Z-Sampling", rows),
+        figures.Curve("guidance_matched", "guidance-matched", rows, "guidance_matched"),
+        figures.Curve("compute_matched", "standard at equal predictions", rows, "compute_matched_predictions"),
+    )
+
+
+def winning(title: str, unknown: tuple[str, ...] = ()) -> Spec:
+    """A figure of winning rates over standard sampling on Pick-a-Pic."""
+    return Spec(
+        title=title,
+        claim="Z-Sampling wins more than half of the pairs in every score.",
+        rows=(STANDARD, *ZIGZAG),
+        columns=WINS,
+        sets=PICKAPIC,
+        claims=(Claim("Z-Sampling", "Standard"),),
+        against={line.label: STANDARD.label for line in ZIGZAG},
+        unknown=unknown,
+    )
 
 
 def bars(spec: Spec, common: str, cost: str, scales: Scales) -> Experiment:

@@ -1,11 +1,11 @@
 """A headless Chromium, driven by selenium; installed by apt where that was asked for."""
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+
+from tests.apt import asked_for, lacking
 
 PACKAGES = ("chromium", "chromium-driver")
 PROGRAMS = ("chromium", "chromedriver")
@@ -22,17 +22,9 @@ def why_not() -> str:
     """Why there is no browser here; empty if there is one, installed where CI=true or ZZ_TEST_BROWSER=1 asks for it."""
     if not find_spec("selenium"):
         return "selenium is not installed"
-    asked = os.environ.get("CI") == "true" or os.environ.get("ZZ_TEST_BROWSER") == "1"
-    if not all(map(shutil.which, PROGRAMS)) and asked and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (install, ["apt-get", "update"], install):
-            found = subprocess.run(words, env=environment, capture_output=True, text=True)
-            if words == install and found.returncode == 0:
-                break
-    if not all(map(shutil.which, PROGRAMS)):
+    if not all(map(shutil.which, PROGRAMS)) and not asked_for("ZZ_TEST_BROWSER"):
         return f"{' and '.join(PROGRAMS)} are not here; ZZ_TEST_BROWSER=1 installs them by apt, as root"
-    return ""
+    return lacking(PROGRAMS, PACKAGES)
 
 
 @contextmanager

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+from tests.apt import lacking
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -45,18 +46,7 @@ def why_not() -> str:
     """Why there can be no cluster here; empty if there can, its packages installed if they were not."""
     if os.geteuid() != 0:
         return "a cluster is started by root alone"
-    if not all(map(shutil.which, DAEMONS)):
-        if not shutil.which("apt-get"):
-            return f"{', '.join(PACKAGES)} are not here, and there is no apt-get"
-        install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (install, ["apt-get", "update"], install):
-            found = subprocess.run(words, env=environment, capture_output=True, text=True)
-            if words == install and found.returncode == 0:
-                break
-    if not all(map(shutil.which, DAEMONS)):
-        return f"apt-get cannot install {', '.join(PACKAGES)}: {found.stderr.strip()[-200:]}"
-    return ""
+    return lacking(DAEMONS, PACKAGES)
 
 
 class Cluster:

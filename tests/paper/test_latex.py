@@ -1,11 +1,11 @@
 """The tables of the paper as LaTeX: they compile, whatever their heads and rows are called."""
 
-import os
 import shutil
 import subprocess
 
 import pytest
 
+from tests.apt import asked_for, lacking
 from zz.analysis.render import frame, view
 from zz.lab.stats import Interval
 from zz.lab.view import Table
@@ -29,16 +29,9 @@ TABLES = (
 
 def why_not():
     """Why LaTeX cannot be run here; empty where it can. It is installed only where that is asked for."""
-    if not shutil.which("pdflatex") and (os.environ.get("CI") == "true" or os.environ.get("ZZ_TEST_LATEX") == "1"):
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            return "pdflatex is not here, and cannot be installed"
-        install = ["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES]
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (install, ["apt-get", "update"], install):
-            found = subprocess.run(words, env=environment, capture_output=True, text=True)
-            if words == install and found.returncode == 0:
-                break
-    return "" if shutil.which("pdflatex") else "pdflatex is not here; ZZ_TEST_LATEX=1 installs it by apt, as root"
+    if not shutil.which("pdflatex") and not asked_for("ZZ_TEST_LATEX"):
+        return "pdflatex is not here; ZZ_TEST_LATEX=1 installs it by apt, as root"
+    return lacking(["pdflatex"], PACKAGES)
 
 
 def compiled(text, folder):
