@@ -115,7 +115,7 @@ def test_it_lists_every_field_with_the_defaults_of_its_class(group, option):
         target = get_object(node["_target_"])
         assert node["_target_"].startswith("zz.")
         if is_dataclass(target):
-            wanted = [f.name for f in fields(target)]
+            wanted = [f.name for f in fields(target) if f.init]
         else:
             wanted = list(inspect.signature(target).parameters)
         assert sorted(k for k in node if k != "_target_") == sorted(wanted)

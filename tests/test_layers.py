@@ -70,12 +70,14 @@ LAW: list[tuple[str, set[str]]] = [
     ("lab/store", {"PIL", "numpy", "zz.lab.cell"}),
     ("lab/stats.py", {"numpy", "scipy", "zz.scorers.interval"}),
     ("lab/video.py", {"PIL", "numpy", "av", "zz.lab"}),
+    ("lab/loggers", LAB | {"PIL", "wandb", "zz.lab"}),
     ("lab", LAB | {"PIL", "zz.lab"}),
     (
         "cli/verbs",
         {
             "omegaconf",
             "rich",
+            "wandb",
             "zz",
             "zz.analysis",
             "zz.cli",
@@ -104,6 +106,7 @@ LAW: list[tuple[str, set[str]]] = [
             "zz.scorers",
         },
     ),
+    ("analysis/dashboard.py", {"wandb_workspaces", "zz.lab"}),
     (
         "analysis",
         NUMBERS

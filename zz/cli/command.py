@@ -20,7 +20,7 @@ from yaml import YAMLError
 from zz.cli import extensions
 from zz.cli.compose import composed
 from zz.cli.conf import Refusal, conf_dir, opened_mapping
-from zz.cli.experiment import cells_of, empty, find, stands_for
+from zz.cli.experiment import by_name, cells_of, empty, find, stands_for
 from zz.cli.explain import explain
 from zz.cli.terminal.window import Window
 from zz.cli.words import flag, readable, split
@@ -69,6 +69,8 @@ def command(verb: str, config_name: str) -> int:
 
     def start() -> int:
         flags, words = arguments(sys.argv[1:])
+        if verb not in MAKING and _experiment(words):
+            words = by_name(words)
         sys.argv[1:] = [*flags, *words]
         if (name := _experiment(words)) and _SWEEP.issuperset(flags):  # Hydra answers --cfg, --help and the like
             words = [w for w in words if not _names_experiment(w)]
@@ -100,6 +102,7 @@ def command(verb: str, config_name: str) -> int:
 
 
 _SWEEP = {"-m", "--multirun"}
+MAKING = ("run", "plan", "score", "doctor")  # what asks for an experiment's cells; others read what was asked for
 TOGETHER = ("plan", "doctor")  # what looks at several experiments at once; others take one after the other
 
 

@@ -71,6 +71,23 @@ def at(name: str, words: Sequence[str]) -> tuple[Experiment, list[str]]:
     return scaled(experiment, scale, stand_ins(), split), [*others, f"scale={scale}"]
 
 
+def named(experiment: str, scale: str | None) -> str:
+    """What the manifest of an experiment is called."""
+    return experiment if scale in (None, "paper") else f"{experiment}-{scale}"
+
+
+def by_name(words: Sequence[str]) -> list[str]:
+    """Words with the names of manifests in place of experiment= and scale=, for what reads a store."""
+    asked = [word.partition("=")[2] for word in words if _key(word) == "experiment"][-1]
+    scales = [word for word in words if _key(word) == "scale"]
+    found = []
+    for one in (one for some in asked.split(",") for one in stands_for(some)):
+        scale = [word for word in at(one, scales)[1] if word.startswith("scale=")]
+        found.append(named(one, scale[0].partition("=")[2] if scale else None))
+    others = [word for word in words if _key(word) not in ("experiment", "scale")]
+    return [*others, f"name={found[0]}" if len(found) == 1 else f"name=[{','.join(found)}]"]
+
+
 def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[str]]:
     """The words of each cell of an experiment; words typed beside its name apply to every cell and win.
 

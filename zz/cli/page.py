@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from zz.cli.conf import Refusal
 from zz.cli.config import build, metrics_of, resolved
-from zz.cli.experiment import at, find, known, makes_nothing
+from zz.cli.experiment import at, find, known, makes_nothing, named
 from zz.cli.terminal.console import warn
 from zz.cli.terminal.view import show_view
 from zz.diffusion.validate import as_tuple
@@ -48,11 +48,6 @@ def only_shown(config: DictConfig) -> Manifest | None:
     if not name or not makes_nothing(str(name), scale):
         return None
     return Manifest(named(str(name), scale), (), None, str(name), scale)
-
-
-def named(experiment: str, scale: str | None) -> str:
-    """What the manifest of an experiment is called."""
-    return experiment if scale in (None, "paper") else f"{experiment}-{scale}"
 
 
 def study(config: DictConfig, store: Store, manifest: Manifest) -> None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
 from zz.cli.config import build, build_anew, metrics_of, nodes, resolved, store_of
-from zz.cli.page import named
+from zz.cli.experiment import named
 from zz.data.base import REPEAT, Prompt, PromptList, PromptSet
 from zz.diffusion.budget import fit
 from zz.diffusion.leg import Leg

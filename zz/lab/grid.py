@@ -97,7 +97,7 @@ def grids(
     """
     name, shown = _checked(results, dataset, score, against, shown, by)
     all_rows = [row for row in results.manifest.rows if dataset in (None, row.dataset)]
-    fields = {row.id: _fields(results.store, row) for row in all_rows}
+    fields = {row.id: fields_of(results.store, row) for row in all_rows}
     asked = [_asked(word, fields, all_rows) for word in where]
     axes = [_full("rows", rows, fields, all_rows)]
     axes += [_full("columns", columns, fields, all_rows)] if columns else []
@@ -160,12 +160,23 @@ def _place(results: Results, row: Row, name: str, where: Where | None, shown: st
     return Place(row, found.rate if shown == "wins" else found.difference, found.n)
 
 
-def _fields(store: Store, row: Row) -> dict[str, Value]:
+def fields_of(store: Store, row: Row) -> dict[str, Value]:
     """A row's fields by dotted name: sampler.gamma2; sampler for its class."""
     cell, record = store.cell(row.cell)
     flat = {name.removesuffix(".is").removesuffix("_"): x for name, x in cell.flat().items() if name != "format"}
     flat = {name: _snake(x) if name in _CLASSES else x for name, x in flat.items()}
     return flat | {"dataset": row.dataset, "model": str(record.get("model", ""))}
+
+
+def short(fields: Mapping[str, Value]) -> dict[str, Value]:
+    """Fields by their words, gamma2 for sampler.gamma2; of several with one word the outermost, if there is one."""
+    found: dict[str, Value] = {}
+    for name in fields:
+        word = name.rpartition(".")[2]
+        like = [n for n in fields if n.rpartition(".")[2] == word and n.count(".") <= name.count(".")]
+        if like == [name] and word not in ("is", "version"):
+            found[word] = fields[name]
+    return found
 
 
 def _snake(name: str) -> str:
@@ -260,4 +271,4 @@ def _label(manifest: Manifest, against: str) -> str:
     )
 
 
-__all__ = ["SHOWN", "Grid", "Place", "everything", "grids", "text"]
+__all__ = ["SHOWN", "Grid", "Place", "Value", "everything", "fields_of", "grids", "short", "text"]

@@ -48,7 +48,8 @@ class Record:
             self._log("start", **{name: self.host[name] for name in ("host", "pid")})
         self.slots.append(done)
         made = {"row": done.row, "pictures": done.names, "seconds": round(done.seconds, 4), "device": done.device}
-        apart = {"failed": dict(done.failed), "doubled": done.doubled}
+        made |= {"predictions": done.predictions, "evals": done.evals}
+        apart = {"failed": dict(done.failed), "doubled": done.doubled, "peak_bytes": done.peak_bytes}
         self._log("slot", **made, **{name: value for name, value in apart.items() if value})
 
     def close(self) -> None:

@@ -40,7 +40,7 @@ def run(configs: Sequence[DictConfig]) -> int:
     if asked.plan.images:  # hours of pictures end in no download that fails
         for metric in dict.fromkeys(metric for row in asked.metrics.values() for metric in row):
             bring(metric)
-    asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
+    asked.loggers.on_start(asked.plan, asked.manifest, asked.configs, asked.store)
     put(asked)
     shard, made, doubled = Shard.here(), 0, 0
     try:

@@ -33,7 +33,7 @@ def score(configs: Sequence[DictConfig]) -> int:
     if not asked.plan.there:
         raise Refusal(f"none of these pictures are in {asked.store.root}; say the words that they were made with")
     show_plan(out, asked.plan, "not made yet, and left so")
-    asked.loggers.on_start(asked.plan, asked.manifest, asked.configs)
+    asked.loggers.on_start(asked.plan, asked.manifest, asked.configs, asked.store)
     put(asked)
     try:
         code = finish(out, asked, 0)

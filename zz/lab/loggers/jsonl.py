@@ -4,19 +4,16 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zz.diffusion.validate import validate
-from zz.lab.loggers.base import Logger
-from zz.lab.plan import Plan
+from zz.lab.loggers.base import Logger, Start
 from zz.lab.results import Results
 from zz.lab.scoring.scoring import SlotScored
 from zz.lab.slots import SlotDone
 from zz.lab.stats import Interval
-from zz.lab.store.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -31,16 +28,17 @@ class EventLog(Logger):
     def __post_init__(self) -> None:
         validate(self, "logger.jsonl")
 
-    def on_start(self, plan: Plan, manifest: Manifest, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    def on_start(self, start: Start) -> None:
         try:
             Path(self.path).open("a").close()
         except OSError as error:
             raise ValueError(
                 f"logger.jsonl.path={self.path} cannot be written ({error.strerror}); choose another"
             ) from error
+        plan, manifest = start.plan, start.manifest
         rows = [{"row": row.id, "cell": row.cell, "title": row.title, "role": row.role} for row in manifest.rows]
         self._write("start", asked=plan.asked, images=plan.images, manifest=manifest.id, rows=rows)
-        for row, config in configs.items():
+        for row, config in start.configs.items():
             self._write("config", row=row, config=config)
 
     def on_slot(self, done: SlotDone) -> None:

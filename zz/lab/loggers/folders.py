@@ -1,0 +1,29 @@
+"""Folders that loggers write into."""
+
+import tempfile
+from importlib.util import find_spec
+from os.path import relpath
+from pathlib import Path
+
+from zz.lab.store.store import Store
+
+
+def check_folder(field: str, path: str) -> None:
+    """Raise ValueError unless files can be made there."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise ValueError(f"{field}={path} cannot be written ({error.strerror}); choose another folder") from error
+
+
+def check_installed(field: str, package: str, extra: str) -> None:
+    """Raise ValueError unless a package is installed."""
+    if find_spec(package) is None:
+        raise ValueError(f"{field} needs {package}, which is not installed: pip install 'zz[{extra}]'")
+
+
+def place(path: str, store: Store) -> str:
+    """A folder as it lies from the store, so that both can be moved together."""
+    return relpath(Path(path).expanduser().absolute(), store.root)
