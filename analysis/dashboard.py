@@ -104,7 +104,7 @@ def parts(results: Results) -> list[Part]:
 def workspace(name: str, entity: str, project: str, some: Sequence[Part]) -> ws.Workspace:
     """The workspace, of the runs of one group."""
     sections = [ws.Section(name=part.name, panels=part.panels, is_open=n < 3) for n, part in enumerate(some)]
-    runs = ws.RunsetSettings(filters=[expr.Metric("Group") == name], groupby=[expr.Metric("JobType")])
+    runs = ws.RunsetSettings(filters=expr.And(expr.Metric("Group") == name), groupby=[expr.Metric("JobType")])
     return ws.Workspace(entity=entity, project=project, name=name, sections=sections, runset_settings=runs)
 
 
@@ -112,7 +112,7 @@ def report(name: str, entity: str, project: str, some: Sequence[Part], says: Seq
     """The report: what was claimed and found, then each section. says: lines of text at its head"""
     blocks: list[Any] = [wr.TableOfContents(), *(wr.P(line) for line in says)]
     for part in some:
-        runs = wr.Runset(entity=entity, project=project, name=name, filters=[expr.Metric("Group") == name])
+        runs = wr.Runset(name=name, filters=expr.And(expr.Metric("Group") == name))
         blocks += [wr.H2(part.name), wr.P(part.says), wr.PanelGrid(runsets=[runs], panels=_placed(part.panels))]
     return wr.Report(entity=entity, project=project, title=name[:128], blocks=blocks, width="fluid")
 

@@ -112,7 +112,7 @@ def test_a_row_is_told_once_in_steps_that_go_up(made, cli, store_path):
     assert [float(line["value"]) for line in told if line["name"] == "images"] == [2, 4, 6]
     value = results.mean(row, "log_odds")
     assert [numbers[f"score/log_odds{end}"] for end in ("", "/low", "/high")] == pytest.approx(list(value))
-    assert numbers["cost/predictions"] == row.predictions and numbers["images"] == 6
+    assert numbers["cost/predictions"] == row.predictions and numbers["cost/images"] == 6
     wins = next(c for c in results.comparisons() if c.row.id == row.id and c.role == "standard").winning
     ends = ("", "/low", "/high", "/n")
     assert [numbers[f"winning/log_odds/standard{end}"] for end in ends] == pytest.approx([*wins.rate, wins.n])

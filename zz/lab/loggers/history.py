@@ -77,7 +77,7 @@ def about(store: Store, row: Row, config: Mapping[str, Any] | None) -> dict[str,
 def whole(results: Results, row: Row, comparisons: Sequence[Comparison]) -> Numbers:
     """Means, set metrics and winning rates with their 95 % intervals; predictions, evaluations and seconds an image."""
     found: Numbers = {
-        "images": results.there(row),
+        "cost/images": results.there(row),
         "cost/predictions": row.predictions,
         "cost/evals": row.evals,
         "cost/seconds": results.seconds(row) or math.nan,

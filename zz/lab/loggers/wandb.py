@@ -136,19 +136,21 @@ class WandB(RowLogger):
 class _Run(Sink):
     def __init__(self, logger: WandB, about: About, say: Say) -> None:
         self.logger, self.about, self.say = logger, about, say
-        self._run: Any = None
-        self._fallen = 0  # when it was opened
+        self._open()
+
+    def _open(self) -> None:
+        self._run = self.logger.started(self.about, self.say)
+        self._fallen = len(self.logger.fallen)  # when it was opened
+        for axis, groups in (("images", ("throughput", "made", "memory")), ("sampling_step", ("trajectory",))):
+            self._run.define_metric(axis, hidden=True)
+            for group in groups:
+                self._run.define_metric(f"{group}/*", step_metric=axis)
 
     @property
     def run(self) -> Any:
         """The run; another one, offline, where the server was lost since."""
-        if self._run is None or len(self.logger.fallen) > self._fallen:
-            self._run = self.logger.started(self.about, self.say)
-            self._fallen = len(self.logger.fallen)
-            for axis, groups in (("images", ("throughput", "made", "memory")), ("sampling_step", ("trajectory",))):
-                self._run.define_metric(axis, hidden=True)
-                for group in groups:
-                    self._run.define_metric(f"{group}/*", step_metric=axis)
+        if len(self.logger.fallen) > self._fallen:
+            self._open()
         return self._run
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -184,7 +186,7 @@ class _Run(Sink):
         self.run.log({f"tables/{name}": wandb.Table(columns=list(columns), data=_same(rows))}, step=step, commit=True)
 
     def close(self, complete: bool) -> None:
-        if self._run is not None and len(self.logger.fallen) == self._fallen:
+        if len(self.logger.fallen) == self._fallen:
             self._run.finish(exit_code=0 if complete else 1)
 
 
