@@ -124,7 +124,7 @@ def preview(space: ws.Workspace, text: wr.Report) -> str:
 
 
 def _quantities(points: Sequence[history.Numbers], scores: Sequence[str], roles: Sequence[str]) -> list[str]:
-    names = [f"score/{score}" for score in scores]
+    names = list(scores)
     names += [f"winning/{score}/{role}" for score in scores for role in roles]
     return [name for name in names if any(name in point for point in points)]
 

@@ -1,4 +1,4 @@
-"""CSV files: a folder a row, `path`/ROW, with history.csv (step, name, value), numbers.csv and about.json.
+"""CSV files: a folder a row, `path`/TITLE ID, with history.csv (step, name, value), numbers.csv and about.json.
 
 Lightning's CSVLogger does not serve: on a folder that is there it begins again and deletes what was in it.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zz.lab.loggers.base import Say
-from zz.lab.loggers.folders import check_folder, place
+from zz.lab.loggers.folders import check_folder, place, row_folder
 from zz.lab.loggers.rows import RowLogger
 from zz.lab.loggers.sink import About, Sink
 from zz.lab.store.atomic import write_json
@@ -31,7 +31,7 @@ class CsvFiles(RowLogger):
         check_folder("logger.csv.path", self.path)
 
     def sink(self, about: About, say: Say) -> Sink:
-        return _Files(Path(self.path) / about.id, about)
+        return _Files(row_folder(self.path, about), about)
 
 
 class _Files(Sink):

@@ -29,6 +29,8 @@ Numbers = dict[str, float]
 # Of a reflection's leg: |tau1|^2, |tau2|^2, and its share of Theorem 2's sum, of which delta is the total.
 THEOREMS = {"tau1": "tau1", "tau2": "tau2", "gain": "delta"}
 
+OVER = ("score/", "winning/")  # what is shown over a field that was swept
+
 
 class SlotEvents:
     """The slots of a row as its cell's event log tells them, whoever made them: what is new at each reading."""
@@ -193,8 +195,8 @@ def sweeps(results: Results) -> list[tuple[str, list[Numbers]]]:
 def _point(
     results: Results, row: Row, name: str, fields: Mapping[str, Value], comparisons: Sequence[Comparison]
 ) -> Numbers:
-    numbers = whole(results, row, comparisons)
-    return {name: float(fields[name]), **{n: x for n, x in numbers.items() if n.startswith(("score/", "winning/"))}}
+    numbers = {n.removeprefix("score/"): x for n, x in whole(results, row, comparisons).items() if n.startswith(OVER)}
+    return {name: float(fields[name]), **numbers}
 
 
 def _number(value: Value) -> bool:

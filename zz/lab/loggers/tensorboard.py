@@ -1,4 +1,4 @@
-"""TensorBoard, by Lightning Fabric's logger: a folder a row, `path`/ROW. `tensorboard --logdir path` shows them."""
+"""TensorBoard, by Lightning Fabric: a folder a row, `path`/TITLE ID. `tensorboard --logdir path` shows them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from zz.diffusion.validate import Range
 from zz.lab.loggers.base import Say
-from zz.lab.loggers.folders import check_folder, check_installed, place
+from zz.lab.loggers.folders import check_folder, check_installed, place, row_folder
 from zz.lab.loggers.history import Pair
 from zz.lab.loggers.rows import RowLogger
 from zz.lab.loggers.sink import About, Sink
@@ -46,7 +46,7 @@ class _Folder(Sink):
         from lightning.fabric.loggers.tensorboard import TensorBoardLogger
 
         self.about = about
-        self.logger = TensorBoardLogger(path, name="", version=about.id)
+        self.logger = TensorBoardLogger(path, name="", version=row_folder(path, about).name)
         text = json.dumps(about.config, indent=1, ensure_ascii=False, default=str)
         self.logger.experiment.add_text(about.title, f"```\n{text}\n```")
 
@@ -58,9 +58,9 @@ class _Folder(Sink):
         self.logger.log_hyperparams(plain, dict(numbers))
 
     def pictures(self, step: int, pairs: Sequence[Pair]) -> None:
-        for n, pair in enumerate(pairs):
+        for pair in pairs:
             side = [np.asarray(image.convert("RGB")) for image in pair.images.values()]
-            name = f"{' | '.join(pair.images)}/{n} {pair.picture.prompt.text}"
+            name = f"{pair.picture.prompt.text}, seed {pair.picture.seed}/{' | '.join(pair.images)}"
             self.logger.experiment.add_image(name, np.concatenate(side, axis=1), step, dataformats="HWC")
 
     def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
