@@ -44,10 +44,12 @@ def command(verb: str, config_name: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
     home = os.getpid()
-    guarded = partial(_guarded, full=full, config_name=config_name, words=sys.argv[1:])
+    given = sys.argv[1:]
+    guarded = partial(_guarded, full=full, config_name=config_name, words=given)
 
     def task(configs: Sequence[DictConfig]) -> int:
-        code: int = getattr(import_module(f"zz.cli.verbs.{verb}"), verb)(configs)  # only now: --help needs no torch
+        work = getattr(import_module(f"zz.cli.verbs.{verb}"), verb)  # only now: --help needs no torch
+        code: int = work(configs, given) if verb in SEES_WORDS else work(configs)
         return code
 
     def work(configs: Sequence[DictConfig]) -> None:
@@ -90,7 +92,6 @@ def command(verb: str, config_name: str) -> int:
         with suppress(AttributeError):  # what is no text file of Python's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be any bytes
     pending_sweeps.append(sweep)
-    given = sys.argv[1:]
     try:
         return guarded(start)
     finally:
@@ -100,6 +101,7 @@ def command(verb: str, config_name: str) -> int:
 
 
 _SWEEP = {"-m", "--multirun"}
+SEES_WORDS = ("plan",)  # what passes on the words as they were typed
 TOGETHER = ("plan", "doctor")  # what looks at several experiments at once; others take one after the other
 
 
