@@ -1,5 +1,6 @@
 """What the SLURM cluster that is asked here says of itself, and times as SLURM writes them. Imports no torch."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -44,6 +45,30 @@ class Limits(NamedTuple):
         return next((name for name in names if name not in self.partitions), None)
 
 
+def states(job: str) -> dict[str, str] | None:
+    """The state of each element of a job, such as RUNNING, ended ones too as long as SLURM remembers them; None: SLURM
+    does not answer.
+    """
+    try:
+        words = ["squeue", "--array", "--noheader", "--states=all", f"--jobs={job}", "--format=%i|%T"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode and "Invalid job id" not in done.stderr:
+        return None
+    found = (line.strip().partition("|") for line in done.stdout.splitlines())
+    return {name: state for name, _, state in found}
+
+
+def requeue_if_preempted() -> None:
+    """Put this job back into the queue if it is preempted: SLURM does so only where it outlasts its grace time."""
+    if number := os.environ.get("SLURM_JOB_ID"):
+        told = _said("scontrol", "--oneliner", "show", "job", number)
+        own = [line for line in told.splitlines() if re.search(rf"\bJobId={number}\b", line)]
+        if own and re.search(r" Requeue=1 .*PreemptTime=\d", own[0]):
+            _said("scontrol", "requeue", number)
+
+
 def minutes(text: str) -> int | None:
     """SLURM's MM, MM:SS, HH:MM:SS, D-HH, D-HH:MM or D-HH:MM:SS in whole minutes, rounded up; None if it is none."""
     found = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
@@ -75,4 +100,4 @@ def _said(*words: str) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-__all__ = ["Limits", "limit", "minutes"]
+__all__ = ["Limits", "limit", "minutes", "requeue_if_preempted", "states"]
