@@ -41,7 +41,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 MaxArraySize=64
 GresTypes=gpu
-NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{second}] CPUs=2 Gres=gpu:4 State=UNKNOWN
+NodeName=DEFAULT CPUs=2 RealMemory=4096 Gres=gpu:4 State=UNKNOWN
+NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{second}]
 PartitionName=low Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=30 MaxTime=8:00:00
 PartitionName=high Nodes=ALL State=UP PriorityTier=10 PreemptMode=OFF
 """

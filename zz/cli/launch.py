@@ -28,8 +28,8 @@ from zz.lab.scoring.scoring import unscored
 from zz.lab.slurm import Limits, states
 
 POLL = 2.0  # seconds between two looks at the jobs
-ASK = 10.0  # and between two questions to SLURM
-LAG = 20.0  # seconds that a file of another node may take to be seen
+ASK = 5.0  # and between two questions to SLURM
+LAG = 10.0  # seconds that a file of another node may take to be seen
 ENDED = (
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"),
     *("PREEMPTED", "REVOKED"),

@@ -49,13 +49,16 @@ def plan(configs: Sequence[DictConfig], words: Sequence[str]) -> int:
     asked, limits, runner = parsed(values["slurm"]), Limits.here(), build(values["runner"])
     asked.check(limits)
     with redirect_stdout(sys.stderr):
-        work = _plan(configs)
+        work = _plan(configs, elsewhere=asked.gpus() > 0 and runner.device_list()[0] == "cpu")
     sys.stdout.write(script(words, str(values["name"] or "zz"), work, asked, limits, runner))
     return 0
 
 
-def _plan(configs: Sequence[DictConfig]) -> Work:
-    """Show the plan and an estimate, and say what it takes."""
+def _plan(configs: Sequence[DictConfig], elsewhere: bool = False) -> Work:
+    """Show the plan and an estimate, and say what it takes.
+
+    elsewhere: whether it is for GPUs that this machine has not: counted, where that can be
+    """
     out, sustains = console(), sustained(configs[0])
     if len({config.experiment for config in configs}) > 1:
         return _count_all(out, configs, sustains)
@@ -65,6 +68,8 @@ def _plan(configs: Sequence[DictConfig]) -> Work:
     if configs[0].scale == "paper" and (lack := lacking(configs)):
         return _count(out, configs, lack, sustains)
     asked = request(configs)
+    if elsewhere and not unknown(asked.plan.jobs, networks()):
+        return _count(out, configs, ["a GPU"], sustains)
     show_plan(out, asked.plan)
     if saved := merged_savings(asked.jobs):
         out.print(f"      {saved:,} guided predictions saved by making equal cells once")
