@@ -10,7 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zz import __version__
 from zz.cli.conf import Refusal, near, shipped
 from zz.cli.terminal.costs import hours
 from zz.diffusion.validate import check_count, check_number, check_text
@@ -141,7 +140,7 @@ def script(words: Sequence[str], name: str, work: Work, asked: Slurm, limits: Li
     store = os.environ.get("ZZ_STORE")
     lines = [
         "#!/usr/bin/env bash",
-        f"# By zz.plan {__version__}, for `python -m zz.run` with the words below: {_estimated(work)}.",
+        f"# By zz.plan, for `python -m zz.run` with the words below: {_estimated(work)}.",
         *(f"#SBATCH --{option}={value}" for option, value in said.items() if value is not None),
         "#SBATCH --requeue",
         f"cd -- {shlex.quote(str(Path.cwd()))} || exit 2 # where the plan was made, and relative paths begin",
