@@ -30,7 +30,7 @@ def test_an_array_of_which_each_element_meets_another_fault(cluster, tmp_path):
     (preempted,) = {*every} - {timed, killed, requeued}
 
     cluster("scontrol", "update", f"jobid={timed}", "timelimit=1")  # and it is told two minutes before
-    cluster("scancel", "--signal=KILL", killed)
+    cluster("scancel", "--signal=KILL", f"{killed}.0")  # the task; of a job it would be cancelling
     cluster("scancel", "--batch", "--signal=USR1", requeued)
     cluster.until(lambda: timed not in running(cluster, job), 90)
     cluster("scontrol", "update", f"jobid={timed}", "timelimit=60")
