@@ -1,5 +1,6 @@
 """The scripts of slurm/, and those that zz.plan prints: taken by sbatch, and run to their end."""
 
+import json
 import os
 import re
 import subprocess
@@ -45,6 +46,8 @@ def test_tasks_on_two_nodes_share_one_run(cluster, tmp_path):
     assert "NodeList=n[1-2]" in cluster("scontrol", "show", "job", job)
     cluster.until(ended(cluster, job), 240)
     assert len(pictures(store)) == 48 and made(store) == dict.fromkeys(pictures(store), 1)
+    records = [json.loads(path.read_text()) for path in store.glob("cells/*/runs/*.json")]
+    assert {record["slurm"]["procid"] for record in records} == {"0", "1"}
 
 
 def test_two_tasks_share_the_scores(cluster, tmp_path):

@@ -51,7 +51,7 @@ def launch(cells: Sequence[Sequence[str]], configs: Sequence[DictConfig], launch
     asked = request(configs, partial(warn, out))
     asked.store.check_writable()
     show_plan(out, asked.plan)
-    groups = _groups(asked, cells, configs)
+    groups = groups_of(asked, cells, configs)
     if groups:
         jobs = _send(out, groups, launcher, limits)
         try:
@@ -94,7 +94,7 @@ def _checked(launcher: Mapping[str, Any]) -> Limits | None:
     return limits
 
 
-def _groups(asked: Request, cells: Sequence[Sequence[str]], configs: Sequence[DictConfig]) -> list[list[list[str]]]:
+def groups_of(asked: Request, cells: Sequence[Sequence[str]], configs: Sequence[DictConfig]) -> list[list[list[str]]]:
     """The words of cells that lack anything, those of one row together, and equal ones once."""
     slots = unscored(asked.plan.jobs, asked.metrics, asked.store)
     poor = {job.id for job, missing in zip(asked.plan.jobs, asked.plan.missing, strict=True) if missing}
@@ -203,4 +203,4 @@ def _show(out: Console, configs: Sequence[DictConfig]) -> int:
         asked.loggers.on_end(0, asked.plan.images)
 
 
-__all__ = ["launch"]
+__all__ = ["groups_of", "launch"]
