@@ -96,6 +96,7 @@ LAW: list[tuple[str, set[str]]] = [
             "omegaconf",
             "yaml",
             "rich",
+            "submitit",
             "zz.experiments.stand_ins",
             "zz.data",
             "zz.diffusion",

@@ -47,7 +47,7 @@ def test_ctrl_c_is_one_clean_line_and_the_run_goes_on_from_there(store_path, tmp
 @pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
 def test_another_launcher_makes_the_cells_and_tells_of_a_refusal(store_path, tmp_path, launcher):
     if launcher == "submitit_local":
-        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="needs the slurm extra")
+        pytest.importorskip("submitit", reason="needs the slurm extra")
     args = [
         f"store={store_path}",
         f"hydra/launcher={launcher}",

@@ -37,9 +37,16 @@ KillWait=5
 MinJobAge=600
 ReturnToService=2
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,requeue_delay=1
-NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{second}] CPUs=2 State=UNKNOWN
-PartitionName=all Nodes=ALL Default=YES State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+MaxArraySize=64
+GresTypes=gpu
+NodeName=DEFAULT CPUs=2 RealMemory=4096 Gres=gpu:4 State=UNKNOWN
+NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{second}]
+PartitionName=low Nodes=ALL Default=YES State=UP PriorityTier=1 GraceTime=30 MaxTime=8:00:00
+PartitionName=high Nodes=ALL State=UP PriorityTier=10 PreemptMode=OFF
 """
+GRES = "NodeName=n[1-2] Name=gpu File=/dev/tty[0-3]\n"  # devices that are there and that no test opens
 
 
 def why_not() -> str:
@@ -64,6 +71,7 @@ class Cluster:
             host=socket.gethostname(), folder=self.folder, control=control, first=first, second=first + 1
         )
         (self.folder / "slurm.conf").write_text(text)
+        (self.folder / "gres.conf").write_text(GRES)
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)

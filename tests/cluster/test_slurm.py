@@ -1,64 +1,10 @@
 """Runs on a real SLURM of two nodes: elements of an array address themselves alone, and tasks share one run."""
 
-import json
-import os
-import sys
-from collections import Counter
-from pathlib import Path
-
 import pytest
 
-from tests.cluster.slurm import Cluster, why_not
+from tests.cluster.runs import OWN, SCRIPT, WORDS, ended, events, made, pictures, restarts, submit
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
-
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "slurm" / "run.sbatch"
-WORDS = ["model=mixture", "steps=300", "limit=48", "runner.batch_size=2", "scorers=[]"]
-
-
-@pytest.fixture(scope="module")
-def cluster(request, tmp_path_factory):
-    if "cluster" not in request.config.option.markexpr:  # it installs packages
-        pytest.skip("run by -m cluster alone")
-    if reason := why_not():
-        pytest.skip(reason)
-    with Cluster(tmp_path_factory.mktemp("slurm")) as found:
-        yield found
-
-
-def submit(cluster, store, *options, words=WORDS):
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    own = {"PYTHON": sys.executable, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    line = ["sbatch", "--parsable", f"--output={cluster.folder}/%x-%A_%a.log", *options]
-    return cluster(*line, SCRIPT, *words, f"store={store}", **own)
-
-
-def ended(cluster, job, states=("COMPLETED",)):
-    return lambda: set(cluster.states(job).values()) <= set(states)
-
-
-def events(store, kind):
-    lines = [line for path in store.glob("cells/*/events.jsonl") for line in path.read_text().splitlines()]
-    return [event for line in lines if (event := json.loads(line))["event"] == kind]
-
-
-def pictures(store):
-    return {path.stem for path in store.glob("cells/*/images/[0-9]*.png")}
-
-
-def made(store):
-    """How often each picture was made, those that were dropped again among them."""
-    return Counter(name for e in events(store, "slot") for name in (*e["pictures"], *e.get("doubled", ())))
-
-
-def restarts(cluster, job):
-    told = cluster("scontrol", "--oneliner", "show", "job", job)
-    return {
-        fields["ArrayTaskId"]: int(fields["Restarts"])
-        for line in told.splitlines()
-        if (fields := dict(word.partition("=")[::2] for word in line.split()))
-    }
 
 
 def test_an_element_of_an_array_is_requeued_alone(cluster, tmp_path):
@@ -81,9 +27,8 @@ def test_a_job_submitted_from_inside_an_array_addresses_itself(cluster, tmp_path
     store, outer = tmp_path / "store", tmp_path / "outer.sh"
     outer.write_text('#!/bin/bash\nsbatch --parsable "$@" > inner\nsleep 600\n')
     inner = [f"--output={cluster.folder}/inner.log", "--job-name=inner", SCRIPT, *WORDS, f"store={store}"]
-    own = {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     line = ["sbatch", "--parsable", "--array=5", f"--chdir={tmp_path}", "--output=/dev/null"]
-    job = cluster(*line, outer, *inner, **own)
+    job = cluster(*line, outer, *inner, **OWN)
     cluster.until(lambda: len(events(store, "start")) == 1, 120)
     number = (tmp_path / "inner").read_text().strip()
     cluster("scancel", "--batch", "--signal=USR1", number)
@@ -95,20 +40,14 @@ def test_a_job_submitted_from_inside_an_array_addresses_itself(cluster, tmp_path
     assert made(store) == dict.fromkeys(pictures(store), 1) and len(pictures(store)) == 48
 
 
-def test_tasks_on_two_nodes_share_one_run(cluster, tmp_path):
-    store = tmp_path / "store"
-    job = submit(cluster, store, "--ntasks=2", "--nodes=2", "--job-name=tasks")
-    cluster.until(ended(cluster, job), 240)
-    assert len(pictures(store)) == 48 and made(store) == dict.fromkeys(pictures(store), 1)
-    records = [json.loads(path.read_text()) for path in store.glob("cells/*/runs/*.json")]
-    assert {record["slurm"]["procid"] for record in records} == {"0", "1"}
-
-
 def test_all_components_of_a_heterogeneous_job_share_one_run(cluster, tmp_path):
     store = tmp_path / "store"
     job = submit(cluster, store, "--ntasks=1", "--job-name=het", ":", "--ntasks=2")
     cluster.until(lambda: len(events(store, "start")) == 3, 120)
     cluster("scancel", "--batch", "--signal=USR1", job)
+    cluster.until(lambda: set(cluster.states(job).values()) == {"PENDING"}, 60)
+    for component in cluster.states(job):  # SLURM lets them wait for two minutes
+        cluster("scontrol", "update", f"jobid={component}", "starttime=now")
     cluster.until(ended(cluster, job), 240)
     assert len(pictures(store)) == 48 and made(store) == dict.fromkeys(pictures(store), 1)
     assert set(cluster.states(job)) == {f"{job}+0", f"{job}+1"}

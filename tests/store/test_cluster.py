@@ -125,6 +125,7 @@ def script(tmp_path):
 
     def run(number, environment, squeue=""):
         own = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LOG": str(log), "SQUEUE": squeue, "PYTHON": "python"}
+        own["ZZ_SLURM"] = str(SCRIPT.parent)
         process = subprocess.Popen(["bash", SCRIPT, "limit=1"], env=inherited | environment | own)
         deadline = time.monotonic() + 60
         while not Path(f"{log}.pid").exists():
@@ -165,4 +166,4 @@ def test_a_job_signals_and_requeues_itself_alone(script, environment, squeue, sc
 
 def test_a_job_that_is_told_to_end_tells_its_tasks_and_is_not_requeued(script):
     code, called = script(signal.SIGTERM, ELEMENT | {"SLURM_JOB_ID": "1241"})
-    assert code == 143 and called[2:] == ["scancel --signal=TERM 1234_7"]
+    assert code == 143 and called[2:] == ["scancel --signal=TERM 1234_7", "scontrol --oneliner show job 1234_7"]

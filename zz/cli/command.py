@@ -3,13 +3,13 @@
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 import hydra
 from hydra.errors import HydraException
@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from zz.cli import extensions
-from zz.cli.compose import composed
+from zz.cli.compose import composed, launcher_of, sends
 from zz.cli.conf import Refusal, conf_dir, opened_mapping
 from zz.cli.experiment import by_name, cells_of, empty, find, stands_for
 from zz.cli.explain import explain
@@ -31,7 +31,13 @@ from zz.lab.store.atomic import StoreError
 sys.path.append(str(Path(__file__).resolve().parent / "plugins"))
 
 # What the launcher hands a whole sweep to: Hydra makes launchers by itself and gives them nothing of ours.
-pending_sweeps: list[Callable[[Sequence[Sequence[str]]], None]] = []
+pending_sweeps: list["Sweep"] = []
+
+
+class Sweep(Protocol):
+    """Takes the words of each cell of a sweep; with the fields of a launcher they are sent elsewhere."""
+
+    def __call__(self, cells: Sequence[Sequence[str]], launcher: Mapping[str, Any] | None = None) -> None: ...
 
 
 def command(verb: str, config_name: str) -> int:
@@ -44,10 +50,12 @@ def command(verb: str, config_name: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # let errors through to us
     codes: list[int] = []
     home = os.getpid()
-    guarded = partial(_guarded, full=full, config_name=config_name, words=sys.argv[1:])
+    given = sys.argv[1:]
+    guarded = partial(_guarded, full=full, config_name=config_name, words=given)
 
     def task(configs: Sequence[DictConfig]) -> int:
-        code: int = getattr(import_module(f"zz.cli.verbs.{verb}"), verb)(configs)  # only now: --help needs no torch
+        work = getattr(import_module(f"zz.cli.verbs.{verb}"), verb)  # only now: --help needs no torch
+        code: int = work(configs, given) if verb in SEES_WORDS else work(configs)
         return code
 
     def work(configs: Sequence[DictConfig]) -> None:
@@ -61,9 +69,14 @@ def command(verb: str, config_name: str) -> int:
         elif code := task([config]):  # sent elsewhere by another launcher, which hears of exceptions only
             raise Refusal(f"a job ended with exit code {code}; its own log says why")
 
-    def sweep(cells: Sequence[Sequence[str]]) -> None:
+    def sweep(cells: Sequence[Sequence[str]], launcher: Mapping[str, Any] | None = None) -> None:
         def all_of_them() -> int:
-            return task(list(composed(cells, config_name)))
+            if launcher and verb != "run":
+                raise Refusal(f"hydra/launcher=submitit_{launcher['executor']} is of zz.run; leave it out")
+            configs, code = list(composed(cells, config_name)), None
+            if launcher:
+                code = import_module("zz.cli.launch").launch(cells, configs, launcher)  # which loads torch
+            return task(configs) if code is None else code
 
         codes.append(guarded(all_of_them))
 
@@ -73,9 +86,8 @@ def command(verb: str, config_name: str) -> int:
             words = by_name(words)
         sys.argv[1:] = [*flags, *words]
         if (name := _experiment(words)) and _SWEEP.issuperset(flags):  # Hydra answers --cfg, --help and the like
-            words = [w for w in words if not _names_experiment(w)]
-            if elsewhere := [w for w in words if w.startswith("hydra/launcher=") and w != "hydra/launcher=zz"]:
-                raise Refusal(f"{elsewhere[0]}: an experiment is one plan, which a launcher cannot take; leave it out")
+            launcher = launcher_of(words, config_name)
+            words = [w for w in words if not (_names_experiment(w) or w.startswith(("hydra/", "hydra.launcher.")))]
             chosen = list(dict.fromkeys(one for some in name.split(",") for one in stands_for(some)))
             for one in chosen:
                 find(one)
@@ -83,8 +95,10 @@ def command(verb: str, config_name: str) -> int:
             for some in [list(chain(*each))] if verb in TOGETHER else each:
                 if codes and codes[-1] > 128:  # interrupted
                     break
-                sweep(some)
+                sweep(some, launcher)
         else:
+            if not flags and sends(words):  # one cell is a sweep of one: without -m Hydra asks no launcher
+                sys.argv.append("-m")
             hydra.main(config_path=conf_dir(), config_name=config_name, version_base="1.3")(once)()
         return max(codes, default=0)
 
@@ -92,7 +106,6 @@ def command(verb: str, config_name: str) -> int:
         with suppress(AttributeError):  # what is no text file of Python's
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # names of files may be any bytes
     pending_sweeps.append(sweep)
-    given = sys.argv[1:]
     try:
         return guarded(start)
     finally:
@@ -103,6 +116,7 @@ def command(verb: str, config_name: str) -> int:
 
 _SWEEP = {"-m", "--multirun"}
 MAKING = ("run", "plan", "score", "doctor")  # what asks for an experiment's cells; others read what was asked for
+SEES_WORDS = ("plan",)  # what passes on the words as they were typed
 TOGETHER = ("plan", "doctor")  # what looks at several experiments at once; others take one after the other
 
 

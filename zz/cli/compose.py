@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf
 
-from zz.cli.conf import conf_dirs
+from zz.cli.conf import Refusal, conf_dirs
 from zz.cli.extensions import search_path
 
 
@@ -58,6 +58,29 @@ def composed(cells: Sequence[Sequence[str]], config_name: str = "config") -> Ite
             for override in values:
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
             yield config
+
+
+def sends(words: Sequence[str]) -> bool:
+    """Whether these words send cells elsewhere."""
+    return any(word.startswith(f"{_LAUNCHER}submitit_") for word in words)
+
+
+def launcher_of(words: Sequence[str], config_name: str) -> dict[str, Any] | None:
+    """The fields of the launcher that an experiment's words name; None: its cells are made here, as one plan."""
+    named = [word for word in words if word.startswith(_LAUNCHER)][-1:]
+    if not named or named[0] == f"{_LAUNCHER}zz":
+        return None
+    if not sends(named):
+        raise Refusal(f"{named[0]}: an experiment is sent by submitit_slurm or submitit_local alone, or made here")
+    own = [word for word in words if word.startswith((_LAUNCHER, "hydra.launcher.", "store="))]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dirs()[0]), version_base="1.3"):
+        config = compose(config_name, overrides=own, return_hydra_config=True)
+    found: Any = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+    return {name: value for name, value in found.items() if name != "_target_"}
+
+
+_LAUNCHER = "hydra/launcher="
 
 
 def _parsed(words: Sequence[str]) -> list[Override]:

@@ -14,13 +14,18 @@ class Refusal(Exception):
     """A message for a person: what is wrong, and what to do."""
 
 
-def conf_dirs() -> list[Path]:
-    """conf/ as a wheel holds it (zz/conf), or as a checkout does (beside zz/); then those of extensions."""
+def shipped(folder: str, file: str) -> Path:
+    """A folder as a wheel holds it (zz/conf), or as a checkout does (beside zz/), known by a file in it."""
     package = Path(__file__).resolve().parent.parent
-    for path in (package / "conf", package.parent / "conf"):
-        if (path / "config.yaml").is_file():
-            return [path, *extensions.folders("conf")]
-    raise Refusal(f"conf/ is neither in {package} nor beside it; install zz again")
+    for path in (package / folder, package.parent / folder):
+        if (path / file).is_file():
+            return path
+    raise Refusal(f"{folder}/{file} is neither in {package} nor beside it; install zz again")
+
+
+def conf_dirs() -> list[Path]:
+    """The project's own conf/, then those of extensions."""
+    return [shipped("conf", "config.yaml"), *extensions.folders("conf")]
 
 
 def conf_dir() -> str:

@@ -18,6 +18,8 @@ from zz.lab.costing import Network
 from zz.lab.job import Job
 from zz.models.absent import Absent, here, on_hub
 
+BASE = 4.0  # GB that Python, torch and CUDA take
+
 
 @cache
 def costs() -> Mapping[str, Any]:
@@ -91,3 +93,9 @@ def _numbered(dataset: PromptSet) -> PromptSet:
         indices=dataset.indices,
         skip=dataset.skip,
     )
+
+
+def memory(configs: Sequence[DictConfig]) -> float:
+    """GB that one worker needs for the largest model: its weights as they are read, and once more."""
+    sizes = (OmegaConf.select(config, "model.card.download_gb") for config in configs)
+    return BASE + 2 * max(size or 0 for size in sizes)

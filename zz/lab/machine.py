@@ -1,7 +1,9 @@
 """The machine that a run would have: its Python, its devices and its disk, looked at and left as they are."""
 
 import platform
+import resource
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,6 +43,12 @@ def room(runner: Runner) -> dict[str, float]:
     if limit.is_file() and (allowed := limit.read_text().strip()).isdigit():
         free = min(free, int(allowed))
     return {"cpu": free / len(devices) / 1e9}
+
+
+def peak_memory() -> float:
+    """GB that this process has had in memory at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)  # there in bytes, elsewhere in kilobytes
 
 
 def disk(store: Store) -> Check:

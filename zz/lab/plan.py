@@ -1,6 +1,6 @@
 """What has to be done: distinct rows, what they lack, and what that costs. Runs nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from zz.data.base import PromptList
@@ -79,6 +79,14 @@ def plan(jobs: Sequence[Job], asked: int, store: Store | None, share: bool = Tru
                 shares[job.id] = Cost(n * part.predictions, n * part.evals)
     found = tuple(shares.get(job.id, Cost(0, 0)) for job in distinct)
     return Plan(asked, own, tuple(distinct), tuple(missing.values()), tuple(broken), found)
+
+
+def shares(found: Plan, batch_size: Callable[[Job], int], share: bool = True) -> int:
+    """How many can work on a plan at once: its slots, where those of trajectories that begin alike are one."""
+    slots = {job.id: -(-missing // batch_size(job)) for job, missing in zip(found.jobs, found.missing, strict=True)}
+    if not share:
+        return sum(slots.values())
+    return sum(max(slots[job.id] for job in family) for family in families(found.jobs))
 
 
 def merged(jobs: Iterable[Job]) -> list[Job]:

@@ -1,4 +1,4 @@
-"""A Hydra launcher that hands every cell of a sweep over as one.
+"""Hydra launchers that hand every cell of a sweep over as one.
 
 Hydra makes launchers by itself, so the way back to the command is a list in zz.cli.command.
 """
@@ -6,11 +6,17 @@ Hydra makes launchers by itself, so the way back to the command is a list in zz.
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.command import pending_sweeps
+
+# Where hydra-submitit-launcher is installed, it has schemas by the names of ours, to which Hydra would hold them. Its
+# part of the package lies before this one on sys.path, and is loaded by now.
+for name in ("submitit_slurm.yaml", "submitit_local.yaml"):
+    ConfigStore.instance().repo.get("hydra", {}).get("launcher", {}).pop(name, None)
 
 
 class Sweep(Launcher):
@@ -21,4 +27,18 @@ class Sweep(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         pending_sweeps[-1](job_overrides)
+        return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
+
+
+class Submitit(Launcher):
+    """`hydra/launcher=submitit_slurm` and `submitit_local`: one array for the distinct cells of a sweep."""
+
+    def __init__(self, **params: Any) -> None:
+        self.params = {k: OmegaConf.to_object(v) if OmegaConf.is_config(v) else v for k, v in params.items()}
+
+    def setup(self, *, hydra_context: Any, task_function: Any, config: DictConfig) -> None:
+        """Nothing to prepare."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        pending_sweeps[-1](job_overrides, self.params)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
