@@ -49,7 +49,7 @@ class _Files(Sink):
                 writer.writerow(["step", "name", "value"])
             writer.writerows([step, name, value] for name, value in numbers.items())
 
-    def whole(self, numbers: Mapping[str, float]) -> None:
+    def whole(self, numbers: Mapping[str, float], changed: Mapping[str, float]) -> None:
         self._write("numbers", ["name", "value"], list(numbers.items()))
 
     def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -29,6 +29,7 @@ Numbers = dict[str, float]
 # Of a reflection's leg: |tau1|^2, |tau2|^2, and its share of Theorem 2's sum, of which delta is the total.
 THEOREMS = {"tau1": "tau1", "tau2": "tau2", "gain": "delta"}
 
+SIDE = 384  # pixels of a preview's longer side, at most
 OVER = ("score/", "winning/")  # what is shown over a field that was swept
 
 
@@ -168,6 +169,13 @@ def pairs(results: Results, rows: Mapping[str, Row], pictures: Sequence[Picture]
                     scores[f"{role}: {name}"] = float(results.values(one, name)[picture.entry, picture.repeat])
         found.append(Pair(picture, images, finite(scores)))
     return found
+
+
+def preview(image: Image) -> Image:
+    """A picture as it is shown beside others: the picture itself is in the store."""
+    small = image.convert("RGB")
+    small.thumbnail((SIDE, SIDE))
+    return small
 
 
 def sweeps(results: Results) -> list[tuple[str, list[Numbers]]]:

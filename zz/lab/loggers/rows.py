@@ -113,6 +113,7 @@ class Sender:
         self.where = f"{logger.name}-{digest}"
         self.leases = Leases(LEASE)
         self._events: dict[str, history.SlotEvents] = {}
+        self._abouts: dict[str, About] = {}
         self._open: OrderedDict[str, tuple[Sink, Path]] = OrderedDict()
         self._complete: dict[str, bool] = {}
         self.sent = set[str]()  # whose numbers went out
@@ -201,7 +202,7 @@ class Sender:
         if changed := sent.changed(numbers):
             sent.numbers.update(changed)
             sent.write()
-            sink.whole(sent.numbers)
+            sink.whole(sent.numbers, changed)
 
     def touch(self) -> None:
         """Say that what is open is still being sent."""
@@ -237,10 +238,13 @@ class Sender:
         return self._open[about.id][0]
 
     def _about(self, row: Row) -> About:
+        if row.id in self._abouts:
+            return self._abouts[row.id]
         config = history.about(self.store, row, self.configs.get(row.id))
         manifest = self.groups.get(row.id, self.manifest)
         tags = tuple(dict.fromkeys(filter(None, (str(config.get("model", "")), row.dataset, *row.labels))))
-        return About(row.id, manifest.name, row.role, row.title, tags, {**_of(manifest), **config})
+        about = About(row.id, manifest.name, row.role, row.title, tags, {**_of(manifest), **config})
+        return self._abouts.setdefault(row.id, about)
 
     def _folder(self, row: Row) -> Path:
         return self.store.root / "cells" / row.cell

@@ -26,8 +26,8 @@ class Sink(ABC):
         """A point of the history."""
 
     @abstractmethod
-    def whole(self, numbers: Mapping[str, float]) -> None:
-        """What holds for the row as a whole; later ones replace earlier ones."""
+    def whole(self, numbers: Mapping[str, float], changed: Mapping[str, float]) -> None:
+        """What holds for the row as a whole, by now; and what of it is new, or not as it was sent."""
 
     def pictures(self, step: int, pairs: Sequence[Pair]) -> None:  # noqa: B027  not every logger shows pictures
         """Pictures side by side."""

@@ -10,7 +10,7 @@ import numpy as np
 from zz.diffusion.validate import Range
 from zz.lab.loggers.base import Say
 from zz.lab.loggers.folders import check_folder, check_installed, place, row_folder
-from zz.lab.loggers.history import Pair
+from zz.lab.loggers.history import Pair, preview
 from zz.lab.loggers.rows import RowLogger
 from zz.lab.loggers.sink import About, Sink
 from zz.lab.store.store import Store
@@ -53,13 +53,13 @@ class _Folder(Sink):
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         self.logger.log_metrics(dict(numbers), step)
 
-    def whole(self, numbers: Mapping[str, float]) -> None:
+    def whole(self, numbers: Mapping[str, float], changed: Mapping[str, float]) -> None:
         plain = {name: x for name, x in self.about.config.items() if isinstance(x, PLAIN)}
-        self.logger.log_hyperparams(plain, dict(numbers))
+        self.logger.log_hyperparams(plain, dict(changed))
 
     def pictures(self, step: int, pairs: Sequence[Pair]) -> None:
         for pair in pairs:
-            side = [np.asarray(image.convert("RGB")) for image in pair.images.values()]
+            side = [np.asarray(preview(image)) for image in pair.images.values()]
             name = f"{pair.picture.prompt.text}, seed {pair.picture.seed}/{' | '.join(pair.images)}"
             self.logger.experiment.add_image(name, np.concatenate(side, axis=1), step, dataformats="HWC")
 

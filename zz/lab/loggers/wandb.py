@@ -17,7 +17,7 @@ from PIL.Image import Image
 from zz.diffusion.validate import Range
 from zz.lab.loggers.base import Say
 from zz.lab.loggers.folders import check_folder, check_installed
-from zz.lab.loggers.history import Pair
+from zz.lab.loggers.history import Pair, preview
 from zz.lab.loggers.rows import RowLogger
 from zz.lab.loggers.sink import About, Sink
 from zz.lab.store.store import Store
@@ -25,6 +25,7 @@ from zz.lab.store.store import Store
 FORBIDDEN = "/\\#?%:"  # in the name of a project
 LONGEST, LONGEST_TAG = 128, 64  # characters, of a name and of a tag
 SHORTEST_KEY = 40
+SMALL = 128  # pixels of a side up to which a picture is sent without loss
 REACH = 15.0  # seconds in which a server must answer
 
 
@@ -156,8 +157,8 @@ class _Run(Sink):
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         self.run.log(dict(numbers), step=step, commit=True)
 
-    def whole(self, numbers: Mapping[str, float]) -> None:
-        self.run.summary.update(dict(numbers))
+    def whole(self, numbers: Mapping[str, float], changed: Mapping[str, float]) -> None:
+        self.run.summary.update(dict(changed))
 
     def pictures(self, step: int, pairs: Sequence[Pair]) -> None:
         import wandb
@@ -167,17 +168,13 @@ class _Run(Sink):
             [
                 pair.picture.prompt.text,
                 pair.picture.seed,
-                *(wandb.Image(_plain(pair.images[role])) for role in roles),
+                *(_image(pair.images[role]) for role in roles),
                 *(pair.scores.get(name) for name in scores),
             ]
             for pair in pairs
         ]
         table = wandb.Table(columns=["prompt", "seed", *roles, *scores], data=rows)
-        shown = [
-            wandb.Image(_plain(i), caption=f"{role}: {p.picture.prompt.text}")
-            for p in pairs
-            for role, i in p.images.items()
-        ]
+        shown = [_image(i, f"{role}: {p.picture.prompt.text}") for p in pairs for role, i in p.images.items()]
         self.run.log({"pairs": table, "pictures": shown}, step=step, commit=True)
 
     def table(self, step: int, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -190,8 +187,11 @@ class _Run(Sink):
             self._run.finish(exit_code=0 if complete else 1)
 
 
-def _plain(image: Image) -> Image:
-    return image if image.mode in ("RGB", "L") else image.convert("RGB")
+def _image(image: Image, caption: str | None = None) -> Any:
+    import wandb
+
+    small = preview(image)
+    return wandb.Image(small, caption=caption, file_type="png" if max(small.size) <= SMALL else "jpg")
 
 
 def _same(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
