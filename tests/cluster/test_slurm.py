@@ -46,8 +46,8 @@ def test_all_components_of_a_heterogeneous_job_share_one_run(cluster, tmp_path):
     cluster.until(lambda: len(events(store, "start")) == 3, 120)
     cluster("scancel", "--batch", "--signal=USR1", job)
     cluster.until(lambda: set(cluster.states(job).values()) == {"PENDING"}, 60)
-    for component in cluster.states(job):  # SLURM lets them wait for two minutes
-        cluster("scontrol", "update", f"jobid={component}", "starttime=now")
+    for component in cluster.states(job):  # by itself SLURM has them wait for two minutes
+        cluster("scontrol", "update", f"jobid={component}", "starttime=now+10")
     cluster.until(ended(cluster, job), 240)
     assert len(pictures(store)) == 48 and made(store) == dict.fromkeys(pictures(store), 1)
     assert set(cluster.states(job)) == {f"{job}+0", f"{job}+1"}
