@@ -36,7 +36,7 @@ SlurmdParameters=config_overrides
 KillWait=5
 MinJobAge=600
 ReturnToService=2
-SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,requeue_delay=1
+SchedulerParameters=sched_interval=2,bf_interval=2,bf_hetjob_immediate,batch_sched_delay=0,requeue_delay=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 MaxArraySize=64
