@@ -51,7 +51,7 @@ test: install ## the tests, but for the long ones marked ci
 	$(BIN)/python -m pytest -m "not ci and not cluster"
 
 test-cluster: install ## arrays, tasks and requeueing on a real SLURM of two nodes on this machine; needs root, and apt
-	$(BIN)/python -m pytest -m cluster -n 0 -rs tests/cluster
+	ZZ_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster -n 0 -rs tests/cluster
 
 test-isolated: install ## workers of scorers that run in environments of their own, however they end
 	$(BIN)/python -m pytest -n 0 tests/metrics/test_isolated.py

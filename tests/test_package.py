@@ -28,7 +28,7 @@ def test_the_wheel_holds_zz_and_its_conf_only(wheel):
     assert "zz" in tops and all(top == "zz" or top.endswith(".dist-info") for top in tops)
     conf = {str(p.relative_to(ROOT)) for p in (ROOT / "conf").rglob("*.yaml")}
     assert {f"zz/{path}" for path in conf} <= set(names)
-    assert "zz/cli/plugins/hydra_plugins/zz.py" in names
+    assert {"zz/cli/plugins/hydra_plugins/zz.py", "zz/slurm/body.sh"} <= set(names)
     for folder in ("experiments", "analysis"):
         paths = [p for p in (ROOT / folder).rglob("*.*") if p.suffix in (".py", ".html", ".css", ".js")]
         files = {str(p.relative_to(ROOT)) for p in paths}
@@ -59,6 +59,9 @@ def test_it_runs_from_elsewhere(wheel, tmp_path):
     done = subprocess.run([python, *args], cwd=tmp_path, capture_output=True, text=True, env=alone)
     assert done.returncode == 0, done.stderr
     assert "2 images to make" in done.stdout and (tmp_path / "here" / "cells").is_dir()
+    args = ["-m", "zz.plan", "steps=4", "limit=2", "sbatch=true", "store=there"]
+    done = subprocess.run([python, *args], cwd=tmp_path, capture_output=True, text=True, env=alone)
+    assert done.returncode == 0 and "#SBATCH --time=" in done.stdout and '-m "$command"' in done.stdout, done.stderr
     words = ["experiment=gap", "limit=1", "dataset.repeats=1", "store=gap"]
     for args in (["zz.run", *words], ["zz.table", "name=gap", "store=gap", "out=gap.md"]):
         done = subprocess.run([python, "-m", *args], cwd=tmp_path, capture_output=True, text=True, env=alone)

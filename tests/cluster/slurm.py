@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-from tests.apt import lacking
+from tests.apt import asked_for, lacking
 
 PACKAGES = ("slurmctld", "slurmd", "slurm-client", "munge")
 DAEMONS = ("munged", "slurmctld", "slurmd")
@@ -36,7 +37,7 @@ SlurmdParameters=config_overrides
 KillWait=5
 MinJobAge=600
 ReturnToService=2
-SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0,requeue_delay=1
+SchedulerParameters=sched_interval=2,bf_interval=2,bf_hetjob_immediate,batch_sched_delay=0,requeue_delay=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 MaxArraySize=64
@@ -53,6 +54,8 @@ def why_not() -> str:
     """Why there can be no cluster here; empty if there can, its packages installed if they were not."""
     if os.geteuid() != 0:
         return "a cluster is started by root alone"
+    if not all(map(shutil.which, DAEMONS)) and not asked_for("ZZ_TEST_CLUSTER"):
+        return f"{', '.join(PACKAGES)} are not here; ZZ_TEST_CLUSTER=1 installs them by apt"
     return lacking(DAEMONS, PACKAGES)
 
 

@@ -12,27 +12,27 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 WORDS = ["model=mixture", "steps=900", "rounds=2", "limit=30", "dataset.repeats=2", "runner.batch_size=2", "scorers=[]"]
 
 
-def running(cluster, job):
-    return [name for name, state in sorted(cluster.states(job).items()) if state == "RUNNING"]
+def those(cluster, job, state):
+    return [name for name, found in sorted(cluster.states(job).items()) if found == state]
 
 
 def test_an_array_of_which_each_element_meets_another_fault(cluster, tmp_path):
     store, plain = tmp_path / "store", tmp_path / "plain"
     job = submit(cluster, store, "--array=0-3", "--job-name=faults", words=WORDS, script=SCRIPTS / "array.sbatch")
     cluster.until(lambda: len(events(store, "start")) == 4, 120)
-    every = running(cluster, job)
+    every = those(cluster, job, "RUNNING")
     assert len(every) == 4
 
     # all four CPUs are taken, so that one must give way, for its grace time is longer than a slot
     cluster("sbatch", "--partition=high", "--ntasks=1", "--output=/dev/null", "--wrap=sleep 1")
-    cluster.until(lambda: len(running(cluster, job)) == 3, 60)
-    timed, killed, requeued = running(cluster, job)
-    (preempted,) = {*every} - {timed, killed, requeued}
+    cluster.until(lambda: those(cluster, job, "PENDING"), 60)
+    (preempted,) = those(cluster, job, "PENDING")
+    timed, killed, requeued = (name for name in every if name != preempted)
 
     cluster("scontrol", "update", f"jobid={timed}", "timelimit=1")  # and it is told two minutes before
     cluster("scancel", "--signal=KILL", f"{killed}.0")  # the task; of a job it would be cancelling
     cluster("scancel", "--batch", "--signal=USR1", requeued)
-    cluster.until(lambda: timed not in running(cluster, job), 90)
+    cluster.until(lambda: timed in those(cluster, job, "PENDING"), 90)
     cluster("scontrol", "update", f"jobid={timed}", "timelimit=60")
     cluster.until(ended(cluster, job, ("COMPLETED", "FAILED")), 240)
 
