@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from rich.markup import escape
@@ -46,6 +47,7 @@ def export(configs: Sequence[DictConfig]) -> int:
             )
         if not chosen:
             return 1
+        at = revision()  # before the archive is another
         size = packed.pack(store, chosen, path)
         page = path.with_name(path.name.removesuffix(packed.SUFFIX) + ".md")
         held = packed.opened(path)
@@ -53,7 +55,7 @@ def export(configs: Sequence[DictConfig]) -> int:
         if any(verdicts.values()):
             picture = page.with_suffix(".png")
             analysis("plots.claims", "its picture").draw(verdicts, picture)
-        page.write_text(_page(held, path, verdicts, picture.name if picture else None), encoding="utf-8")
+        page.write_text(_page(held, path, verdicts, picture.name if picture else None, at), encoding="utf-8")
         out.print(
             f"{len(chosen)} manifests, {size / 1e6:.2f} MB: {escape(str(path))}, {escape(str(page))}", soft_wrap=True
         )
@@ -88,9 +90,14 @@ def _verdicts(store: Store) -> dict[str, tuple[Verdict, ...]]:
     return found
 
 
-def _page(store: Store, archive: Path, verdicts: Mapping[str, Sequence[Verdict]], picture: str | None) -> str:
+def _page(
+    store: Store,
+    archive: Path,
+    verdicts: Mapping[str, Sequence[Verdict]],
+    picture: str | None,
+    at: Mapping[str, Any] | None,
+) -> str:
     """Every claim of every experiment, what it cost, when and by which commit."""
-    at = revision()
     commit = f"commit {at['revision'][:12]}{' with changes' if at['dirty'] else ''}" if at else f"zz {zz.__version__}"
     told = [store.told(cell.cell) for cell in store.cells()]
     pictures = [len(one.get("pictures", ())) for one in told]
