@@ -2,7 +2,7 @@
 
 Claim:   none of the paper's; logging should cost a run less than a fiftieth of its time
 Command: python -m zz.experiments.speed.loggers --logger wandb --pairs 5
-Cost:    about ten minutes on two CPU cores, on the embedded model; pairs alternate, so that load falls on both
+Cost:    a minute a pair or more on two CPU cores, on the embedded model; pairs alternate, so that load falls on both
 """
 
 import argparse

@@ -13,7 +13,7 @@ from zz.cli.terminal.console import console, warn
 from zz.diffusion.validate import as_tuple, check_text
 from zz.lab.loggers.rows import RowLogger, Sender
 from zz.lab.results import Results
-from zz.lab.store.manifest import Manifest, find, merged, names
+from zz.lab.store.manifest import Manifest, Row, find, merged, names
 from zz.lab.store.store import Store, StoreError
 
 
@@ -59,12 +59,11 @@ def _manifests(store: Store, asked: Sequence[str], out: Console) -> list[Manifes
 
 
 def _send(out: Console, logger: RowLogger, store: Store, manifests: Sequence[Manifest]) -> None:
-    say = partial(warn, out)
-    logger.check(store, say)
+    logger.check()
     rows = merged([row for manifest in manifests for row in manifest.rows])
     groups = {row.id: manifest for manifest in manifests for row in manifest.rows if row.role == "asked"}
     groups = {row.id: m for m in manifests for row in m.rows} | groups
-    sender = Sender(logger, store, Manifest("store", rows), _configs(store, rows), say, groups)
+    sender = Sender(logger, store, Manifest("store", rows), _configs(store, rows), partial(warn, out), groups)
     try:
         sender.results(Results(store, sender.manifest))
         for manifest in manifests:
@@ -78,7 +77,7 @@ def _send(out: Console, logger: RowLogger, store: Store, manifests: Sequence[Man
     out.print(f"{logger.name}: {news} of {len(rows)} rows had something new")
 
 
-def _configs(store: Store, rows: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
+def _configs(store: Store, rows: Sequence[Row]) -> dict[str, Mapping[str, Any]]:
     """By row, the configuration that its last run noted."""
     cells = {row.cell: store.cell(row.cell)[0] for row in rows}
     records = {record.get("row"): record.get("config") for cell in cells.values() for record in store.runs(cell)}

@@ -27,7 +27,7 @@ class CsvFiles(RowLogger):
     def destination(self, store: Store) -> str:
         return place(self.path, store)
 
-    def check(self, store: Store, say: Say) -> None:
+    def check(self) -> None:
         check_folder("logger.csv.path", self.path)
 
     def sink(self, about: About, say: Say) -> Sink:

@@ -65,12 +65,12 @@ class RowLogger(Logger):
         """Whether there is anything to send to."""
         return True
 
-    def check(self, store: Store, say: Say) -> None:
+    def check(self) -> None:
         """Raise ValueError, with the field and the remedy, where nothing can be sent."""
 
     def on_start(self, start: Start) -> None:
         if self.enabled:
-            self.check(start.store, start.say)
+            self.check()
         if not self.enabled or Shard.here().rank or not start.store.writable():
             return
         self._running.clear()
@@ -204,10 +204,6 @@ class Sender:
             sent.write()
             sink.whole(sent.numbers, changed)
 
-    def touch(self) -> None:
-        """Say that what is open is still being sent."""
-        self.leases.touch()
-
     def close(self) -> None:
         """Close what is open."""
         while self._open:
@@ -305,7 +301,7 @@ class _Thread:
                     work = Sender.slots
                 if work is None:
                     break
-                self.sender.touch()
+                self.sender.leases.touch()  # what is open is still being sent
                 work(self.sender)
             self.sender.slots()
             self.sender.close()

@@ -33,7 +33,7 @@ class TensorBoard(RowLogger):
     def shown(self) -> int:
         return self.pictures
 
-    def check(self, store: Store, say: Say) -> None:
+    def check(self) -> None:
         check_installed("logger=tensorboard", "tensorboard", "tensorboard")
         check_folder("logger.tensorboard.path", self.path)
 

@@ -72,7 +72,7 @@ class WandB(RowLogger):
     def shown(self) -> int:
         return self.pictures
 
-    def check(self, store: Store, say: Say) -> None:
+    def check(self) -> None:
         check_installed("logger=wandb", "wandb", "wandb")
         check_folder("logger.wandb.path", self.path)
         key = os.environ.get("WANDB_API_KEY")
