@@ -67,6 +67,22 @@ def test_a_whole_picture_is_never_replaced_and_a_torn_one_is(store):
     assert [p.name for p in path.parent.iterdir()] == [path.name], "nothing is left beside it"
 
 
+def test_a_picture_that_another_writes_between_two_looks_is_kept(store, monkeypatch):
+    path, look = store.image_path(CELL, NAMES[0]), store_module.is_whole
+
+    def look_then_another_writes(asked):
+        found = look(asked)
+        monkeypatch.setattr(store_module, "is_whole", look)
+        Store(store.root).put_image(CELL, NAMES[0], RED, "a", 0)
+        written.append(asked.stat().st_ino)
+        return found
+
+    written: list[int] = []
+    monkeypatch.setattr(store_module, "is_whole", look_then_another_writes)
+    store.put_image(CELL, NAMES[0], RED, "a", 0)
+    assert written == [path.stat().st_ino], "it is never removed: its writer and readers look for it"
+
+
 @pytest.mark.parametrize("harm", ["empty", "head", "cut", "text"])
 def test_a_broken_picture_is_missing_and_said_to_be(store, harm):
     for seed in range(2):

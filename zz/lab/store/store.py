@@ -171,11 +171,11 @@ class Store(Records):
         Its text holds key, prompt and seed only, so that equal pictures are equal files.
         """
         path = self.image_path(cell, name)
-        with clear_errors(path), creating(path) as temporary:
-            save(image, temporary, key=cell.key, prompt=prompt, seed=str(seed))
-            doubled = is_whole(path)
-            if path.is_file() and not doubled:
-                path.unlink()
+        with clear_errors(path):
+            torn = path.is_file() and not is_whole(path)  # asked in this order: what others write is whole once there
+            with (replacing if torn else creating)(path) as temporary:  # never removed first: others look for it
+                save(image, temporary, key=cell.key, prompt=prompt, seed=str(seed))
+                doubled = is_whole(path)
         if not self.has(cell, name):
             raise in_the_way(path)
         with contextlib.suppress(OSError):
