@@ -27,11 +27,13 @@ class Plan:
     channels: of each level; every level but the last halves the picture
     latent:   channels of a latent
     layers:   residual blocks a level (the decoder has one more)
+    size:     pixels a side of a picture
     """
 
     channels: tuple[int, ...] = (16, 32, 64)
     latent: int = 6
     layers: int = 1
+    size: int = SIZE
 
     def build(self) -> AutoencoderKL:
         levels = len(self.channels)
@@ -42,7 +44,7 @@ class Plan:
             latent_channels=self.latent,
             layers_per_block=self.layers,
             norm_num_groups=8,
-            sample_size=SIZE,
+            sample_size=self.size,
             mid_block_add_attention=False,  # 64 positions, and nothing far away to know
         )
         for module in vae.modules():
@@ -80,10 +82,11 @@ class Lesson(nn.Module):
 def gate(vae: AutoencoderKL, each: int = 100, seed: int = 0) -> dict[str, float]:
     """The share of reconstructions that the judge accepts, by tag, and `all`."""
     found = {}
+    config: Any = vae.config
     with ShapesCorrect().open() as judge:
         for tag in TAGS:
             pairs = exam(tag, each, seed)
-            pictures = np.stack([render(scene) for scene, _ in pairs])
+            pictures = np.stack([render(scene, config.sample_size) for scene, _ in pairs])
             x = torch.from_numpy(pictures).permute(0, 3, 1, 2)
             y = reconstruct(vae, x)
             images = [Image.fromarray(picture) for picture in y.permute(0, 2, 3, 1).cpu().numpy()]
@@ -93,7 +96,7 @@ def gate(vae: AutoencoderKL, each: int = 100, seed: int = 0) -> dict[str, float]
 
 @torch.no_grad()
 def reconstruct(vae: AutoencoderKL, pictures: Tensor) -> Tensor:
-    """There and back, without noise: uint8  # (B, 3, 32, 32)"""
+    """There and back, without noise: uint8  # (B, 3, H, W)"""
     x = pictures.to(vae.device).float() / 127.5 - 1
     y = vae.decode(vae.encode(x).latent_dist.mean).sample.float()
     return ((y + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

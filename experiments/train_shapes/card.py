@@ -35,9 +35,9 @@ def write_card(folder: Path, facts: Mapping[str, Any]) -> Path:
     lines = [
         HEAD.format(
             parameters=facts["parameters"],
-            shapes=_listed(f"{shape}s" if not shape.endswith("s") else f"{shape}es" for shape in SHAPES),
-            colours=_listed(COLOURS),
-            held_out=_listed(sorted(f"{colour} {shape}" for shape, colour in HELD_OUT)),
+            shapes=listed(f"{shape}s" if not shape.endswith("s") else f"{shape}es" for shape in SHAPES),
+            colours=listed(COLOURS),
+            held_out=listed(sorted(f"{colour} {shape}" for shape, colour in HELD_OUT)),
         ),
         "## Recipe\n`python -m zz.experiments.train_shapes.train` with",
         *(f"- {name}: {value}" for name, value in facts["recipe"].items()),
@@ -61,14 +61,12 @@ def write_card(folder: Path, facts: Mapping[str, Any]) -> Path:
             f"Standard sampling, {facts['steps']} steps, prompts `{facts['dataset']}`, seeds 0 and on; percent right"
             " with no object too many (strict), and means of the softer scores.",
             "",
-            f"| guidance | {' | '.join(TAGS)} | all | not strict | alignment | cleanliness |",
-            "|" + " --- |" * (len(TAGS) + 5),
-            *(_row(gamma, found) for gamma, found in evaluation.items()),
+            *table(evaluation),
             "",
             "## Known failures",
-            _failures(evaluation),
+            failures(evaluation),
         ]
-    return _write(folder, lines)
+    return finish(folder, lines)
 
 
 CLIP = """---
@@ -95,16 +93,22 @@ def write_clip_card(folder: Path, facts: Mapping[str, Any]) -> Path:
     facts: parameters and recipe in words, samples, minutes, machine, retrieval (tag -> share)
     """
     told = ", ".join(f"{tag} {share:.0%}" for tag, share in facts["retrieval"].items())
-    return _write(folder, [CLIP.format(**{**facts, "retrieval": told})])
+    return finish(folder, [CLIP.format(**{**facts, "retrieval": told})])
 
 
-def _write(folder: Path, lines: list[str]) -> Path:
-    """The card, with its last sections: licence, and the digests of what lies there."""
+def finish(folder: Path, lines: list[str]) -> Path:
+    """Write the card, with its last sections: licence, and the digests of what lies there."""
     digests = [f"- {path.relative_to(folder)}: {_sha(path)}" for path in sorted(folder.rglob("*.safetensors"))]
     end = ["", "## Licence\nApache-2.0, weights and recipe.", "", "## Digests\nSHA-256 of the weights:", *digests]
     path = folder / "MODEL_CARD.md"
     path.write_text("\n".join(lines + end) + "\n", encoding="utf-8")
     return path
+
+
+def table(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """Accuracy by guidance: percent right by tag, and the softer scores."""
+    head = f"| guidance | {' | '.join(TAGS)} | all | not strict | alignment | cleanliness |"
+    return [head, "|" + " --- |" * (len(TAGS) + 5), *(_row(gamma, found) for gamma, found in evaluation.items())]
 
 
 def _row(gamma: Any, found: Mapping[str, Mapping[str, float]]) -> str:
@@ -113,17 +117,18 @@ def _row(gamma: Any, found: Mapping[str, Mapping[str, float]]) -> str:
     return f"| {gamma} | {' | '.join(shares + rest)} |"
 
 
-def _failures(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> str:
+def failures(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> str:
     best = max(evaluation, key=lambda gamma: evaluation[gamma]["strict"]["all"])
     strict = evaluation[best]["strict"]
     worst = sorted(TAGS, key=strict.__getitem__)[:3]
-    named = _listed(f"{tag} ({100 * strict[tag]:.0f} % right)" for tag in worst)
+    named = listed(f"{tag} ({100 * strict[tag]:.0f} % right)" for tag in worst)
     return (
         f"At guidance {best}, its best here, it fails most often on {named}. Words outside of the grammar mean nothing."
     )
 
 
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
+    """a, b and c"""
     *first, last = list(names)
     return f"{', '.join(first)} and {last}" if first else last
 

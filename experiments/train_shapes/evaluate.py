@@ -34,9 +34,33 @@ SCORERS: dict[str, ImageScorer] = {
 
 
 def evaluate(
-    pipeline: Pipeline, prompts: PromptSet, sampler: Sampler, steps: int = 20, seed: int = 0, batch_size: int = 64
+    pipeline: Pipeline,
+    prompts: PromptSet,
+    sampler: Sampler,
+    steps: int = 20,
+    seed: int = 0,
+    batch_size: int = 64,
+    size: tuple[int, int] = SIZE,
 ) -> dict[str, dict[str, float]]:
     """ImageScorer -> tag -> mean. `all` is over prompts, `mean` over tags as GenEval reports it."""
+    found = {}
+    for name, by_tag in scored(pipeline, prompts, sampler, steps, seed, batch_size, size).items():
+        means = {tag: float(np.mean(values)) for tag, values in by_tag.items()}
+        everything = [value for values in by_tag.values() for value in values]
+        found[name] = means | {"all": float(np.mean(everything)), "mean": float(np.mean(list(means.values())))}
+    return found
+
+
+def scored(
+    pipeline: Pipeline,
+    prompts: PromptSet,
+    sampler: Sampler,
+    steps: int = 20,
+    seed: int = 0,
+    batch_size: int = 64,
+    size: tuple[int, int] = SIZE,
+) -> dict[str, dict[str, list[float]]]:
+    """ImageScorer -> tag -> the score of each of its pictures."""
     texts = [prompt.text for prompt in prompts.prompts]
     tags = [prompt.meta["tag"] for prompt in prompts.prompts]
     images = zz.sample(
@@ -44,19 +68,16 @@ def evaluate(
         texts,
         sampler=sampler,
         steps=steps,
-        size=SIZE,
+        size=size,
         seeds=range(seed, seed + len(texts)),
         batch_size=batch_size,
     )
-    found = {}
+    found: dict[str, dict[str, list[float]]] = {}
     for name, scorer in SCORERS.items():
+        found[name] = defaultdict(list)
         with scorer.open() as score:
-            by_tag = defaultdict(list)
             for tag, value in zip(tags, score(images, prompts.prompts), strict=True):
-                by_tag[tag].append(value)
-        means = {tag: float(np.mean(values)) for tag, values in by_tag.items()}
-        everything = [value for values in by_tag.values() for value in values]
-        found[name] = means | {"all": float(np.mean(everything)), "mean": float(np.mean(list(means.values())))}
+                found[name][tag].append(value)
     return found
 
 

@@ -164,7 +164,7 @@ def _two_tower(recipe: Recipe, out: Path, fabric: Fabric, limits: Limits, report
         "recipe": f"seed {recipe.seed}, {recipe.towers}, batches of {recipe.batches[2]}",
         "samples": done["samples"],
         "minutes": done["seconds"] / 60,
-        "machine": _machine(fabric),
+        "machine": machine(fabric),
         "retrieval": report["retrieval"],
     }
     write_clip_card(out / "clip", facts)
@@ -176,7 +176,7 @@ def _facts(recipe: Recipe, lesson: unet.Lesson, vae: AutoencoderKL, fabric: Fabr
     millions = (f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in named.items())
     return report | {
         "parameters": ", ".join(millions),
-        "machine": _machine(fabric),
+        "machine": machine(fabric),
         "steps": 20,
         "dataset": "shapes_tune",
         "recipe": {
@@ -190,7 +190,8 @@ def _facts(recipe: Recipe, lesson: unet.Lesson, vae: AutoencoderKL, fabric: Fabr
     }
 
 
-def _machine(fabric: Fabric) -> str:
+def machine(fabric: Fabric) -> str:
+    """What it was trained on, in words."""
     cores = f"{torch.get_num_threads()} thread(s) of {platform.machine()}"
     named = torch.cuda.get_device_name() if fabric.device.type == "cuda" else cores
     return f"{named}, PyTorch {torch.__version__}"

@@ -66,7 +66,7 @@ class Plan:
         )
 
 
-def scheduler() -> DDIMScheduler:
+def scheduler(prediction_type: str = "epsilon") -> DDIMScheduler:
     """Stable Diffusion's levels and DDIM's steps on them."""
     return DDIMScheduler(
         beta_schedule="scaled_linear",
@@ -77,6 +77,7 @@ def scheduler() -> DDIMScheduler:
         steps_offset=1,
         set_alpha_to_one=False,
         clip_sample=False,
+        prediction_type=prediction_type,
     )
 
 
@@ -97,7 +98,7 @@ class Lesson(nn.Module):
         self.register_buffer("abar", scheduler().alphas_cumprod, persistent=False)
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Mean squared error of the noise."""
+        """Mean squared error of the prediction."""
         device = self.abar.device
         vae = self._frozen[0].to(device)
         with torch.no_grad():
@@ -108,7 +109,16 @@ class Lesson(nn.Module):
         abar = self.abar[times].view(-1, 1, 1, 1)
         x = abar.sqrt() * x0 + (1 - abar).sqrt() * draw[1]
         said = self.unet(x, times, encoder_hidden_states=self.encode(batch.captions)).sample
-        return (said.float() - draw[1]).square().mean()
+        return (said.float() - self.target(x0, draw[1], abar)).square().mean()
+
+    def target(self, x0: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
+        """What the network is to say."""
+        return eps
+
+    @property
+    def vae(self) -> AutoencoderKL:
+        """Which learns nothing."""
+        return self._frozen[0]
 
     def encode(self, captions: list[str]) -> Tensor:
         ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from zz.data.shapes_prompts import TAGS, Pair, draw_pair
-from zz.worlds.shapes import SIZE, render
+from zz.worlds.shapes import SIZE, Scene, render
 
 
 @dataclass
@@ -17,7 +17,7 @@ class Batch:
     """Pictures with their captions.
 
     step:     which batch it is
-    pictures: uint8  # (B, 3, 32, 32)
+    pictures: uint8  # (B, 3, H, W)
     captions: B texts
     """
 
@@ -26,7 +26,7 @@ class Batch:
     captions: list[str]
 
     def pixels(self, device: torch.device) -> Tensor:
-        """The pictures over -1..1  # (B, 3, 32, 32)"""
+        """The pictures over -1..1  # (B, 3, H, W)"""
         return self.pictures.to(device).float() / 127.5 - 1
 
 
@@ -39,6 +39,7 @@ class Batches(Dataset):
     size:   pictures in a batch
     drop:   share of captions left empty, for guidance
     wrong:  share of captions that belong to another picture, so that the model is imperfect
+    side:   pixels a side
     """
 
     seed: int
@@ -46,22 +47,29 @@ class Batches(Dataset):
     size: int
     drop: float = 0.0
     wrong: float = 0.0
+    side: int = SIZE
 
     def __getitem__(self, step: int) -> Batch:
-        pictures, captions = [], []
+        scenes, captions = zip(*self.told(step), strict=True)
+        pictures = np.stack([render(scene, self.side) for scene in scenes])
+        return Batch(step, torch.from_numpy(pictures).permute(0, 3, 1, 2), list(captions))
+
+    def told(self, step: int) -> Iterator[tuple[Scene, str]]:
+        """The scenes of a batch with their captions."""
         for i in range(step * self.size, (step + 1) * self.size):
             rng = np.random.default_rng([self.seed, self.stream, i])
-            scene, meta = draw_pair(rng)
+            scene, meta = self.draw(rng)
             chance = rng.random()
             if chance < self.drop:
-                caption = ""
+                yield scene, ""
             elif chance < self.drop + self.wrong:
-                caption = draw_pair(rng).meta["prompt"]
+                yield scene, self.draw(rng).meta["prompt"]
             else:
-                caption = meta["prompt"]
-            pictures.append(render(scene, SIZE))
-            captions.append(caption)
-        return Batch(step, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), captions)
+                yield scene, meta["prompt"]
+
+    def draw(self, rng: np.random.Generator) -> Pair:
+        """One scene of all that there are."""
+        return draw_pair(rng)
 
     def between(self, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
         """Batches first..last - 1 in order, drawn ahead by so many processes; 0 draws them here."""

@@ -17,7 +17,7 @@ from zz.cli.config import build
 from zz.data.shapes_prompts import TAGS, VOCABULARY, draw_pair
 from zz.diffusion.noise import starting_noise
 from zz.hub.files import EMBEDDED, resolve
-from zz.models.pretrained.words import known_words
+from zz.models.pretrained.known import known_words
 from zz.models.shapes import shapes
 from zz.scorers.clip import ClipFeatures, ClipSimilarity
 from zz.scorers.frechet import frechet, moments

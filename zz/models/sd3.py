@@ -7,12 +7,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from zz.diffusion.validate import check_count
 from zz.models.attention.reading import TextAttention
 from zz.models.base import Can
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
-T5_TOKENS = 256  # tokens that T5 reads of a text; without T5 they are zeros
+T5_TOKENS, MOST_TOKENS = 256, 512  # that T5 reads of a text, in diffusers, unless asked for others; and at most
 T5 = ("text_encoder_3", "tokenizer_3")
 
 
@@ -22,6 +23,8 @@ class StableDiffusion3Pipeline(TransformerPipeline):
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim", "pooled_projection_dim")
     spare: ClassVar[tuple[str, ...]] = T5
+
+    t5_tokens: int = T5_TOKENS
 
     @property
     def can(self) -> Can:
@@ -47,19 +50,20 @@ class StableDiffusion3Pipeline(TransformerPipeline):
     def attends(self) -> TextAttention:
         """In the joint attention the order is picture, CLIP's tokens, T5's tokens."""
         clip = self.parts.tokenizer_max_length
-        own = {} if self.parts.tokenizer_3 is None else {"tokenizer_3": slice(clip, clip + T5_TOKENS)}
+        every = clip + self.t5_tokens
+        own = {} if self.parts.tokenizer_3 is None else {"tokenizer_3": slice(clip, every)}
         return TextAttention(
             network="transformer",
             modules=r"transformer_blocks\.\d+\.attn",
             tokenizers={"tokenizer": slice(0, clip), **own},
-            text=slice(-clip - T5_TOKENS, None),
-            image=slice(None, -clip - T5_TOKENS),
+            text=slice(-every, None),
+            image=slice(None, -every),
         )
 
     @property
     def reads(self) -> Mapping[str, int]:
         found = super().reads
-        return {**found, "tokenizer_3": T5_TOKENS} if "tokenizer_3" in found else found
+        return {**found, "tokenizer_3": self.t5_tokens} if "tokenizer_3" in found else found
 
     def _text(self, prompts: list[str], negative_prompts: Sequence[str | None]) -> tuple[Text, Text]:
         cond, uncond, pooled, unpooled = self.parts.encode_prompt(
@@ -69,7 +73,7 @@ class StableDiffusion3Pipeline(TransformerPipeline):
             device=self.device,
             num_images_per_prompt=1,
             negative_prompt=[text or "" for text in negative_prompts],
-            max_sequence_length=T5_TOKENS,
+            max_sequence_length=self.t5_tokens,
         )
         return Text(cond, pooled), Text(uncond, unpooled)
 
@@ -89,6 +93,7 @@ class StableDiffusion3(TransformerModel):
     """Any folder or hub repository for diffusers' StableDiffusion3Pipeline; fields as in `TransformerModel`, and
 
     t5: whether to load the third text encoder, which is larger than SD3's network; without it its tokens are zeros
+    t5_tokens: how many tokens it reads of a text, or zeros stand in its place: diffusers' max_sequence_length
     """
 
     kind: ClassVar[str] = "StableDiffusion3Pipeline"
@@ -106,11 +111,15 @@ class StableDiffusion3(TransformerModel):
     batch_size: int = 2
     name: str = "sd3"
     t5: bool = True
+    t5_tokens: int = T5_TOKENS
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.t5, bool):
             raise ValueError(f"model.t5={self.t5} must be true or false")
+        check_count("model.t5_tokens", self.t5_tokens)
+        if self.t5_tokens > MOST_TOKENS:
+            raise ValueError(f"model.t5_tokens={self.t5_tokens} is too many: diffusers takes at most {MOST_TOKENS}")
 
     @property
     def can(self) -> Can:
@@ -125,7 +134,13 @@ class StableDiffusion3(TransformerModel):
         return {**self.without} if self.t5 else {**self.without, **dict.fromkeys(T5)}
 
     def identity(self) -> Mapping[str, Any]:
-        return {**super().identity(), "t5": self.t5}
+        tokens = {} if self.t5_tokens == T5_TOKENS else {"t5_tokens": self.t5_tokens}
+        return {**super().identity(), "t5": self.t5, **tokens}
+
+    def _opened(self, loaded: Any) -> LatentPipeline:
+        pipeline = StableDiffusion3Pipeline(loaded, self.size, self.savings.release)
+        pipeline.t5_tokens = self.t5_tokens
+        return pipeline
 
     def check(self, size: tuple[int, int], prompts: Sequence[str], precision: str = "32") -> None:
         super().check(size, prompts, precision)

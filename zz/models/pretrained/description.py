@@ -21,9 +21,9 @@ from zz.hub.files import WEIGHTS, digest, file_digest, resolve, weights
 from zz.hub.location import Location, find
 from zz.models.base import PRECISIONS, Card, Model
 from zz.models.pretrained import lora
+from zz.models.pretrained.known import check_sizes, check_words, known_sizes, known_words
 from zz.models.pretrained.pipeline import LatentPipeline, prediction_type
 from zz.models.pretrained.quiet import quiet
-from zz.models.pretrained.words import check_words, known_words
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,9 @@ class Pretrained(Model):
             check_text(f"model.{name}", str(value) if isinstance(value, Path) else value)
         for mirror in self.mirrors:
             check_text("model.mirrors", mirror)
-        object.__setattr__(self, "pretrained", resolve(self.pretrained))
+        for name in ("pretrained", *self.classes):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, resolve(getattr(self, name)))
         check_number("model.lora_scale", self.lora_scale)
         object.__setattr__(self, "lora_scale", float(self.lora_scale))
         check_choice("model.lora_layers", self.lora_layers, ("all", "network"))
@@ -192,6 +194,7 @@ class Pretrained(Model):
                 at = self.location(part)[0]
                 raise ValueError(f"{at.field}={at.name} has a {part} of class {config['_class_name']}, not {wanted}")
         pipeline.check_size(size, network, vae)
+        check_sizes(known_sizes(home.root), size)
         check_words(known_words(home.root), prompts)
         if self.fused_lora:
             lora.check(self.fused_lora)
@@ -218,7 +221,7 @@ class Pretrained(Model):
         else:
             loaded.to(device)
         pipeline = self._opened(loaded)
-        pipeline.words = known_words(self.home().root)
+        pipeline.words, pipeline.sizes = known_words(self.home().root), known_sizes(self.home().root)
         yield pipeline
 
     def _opened(self, loaded: Any) -> LatentPipeline:

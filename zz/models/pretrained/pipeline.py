@@ -19,9 +19,9 @@ from zz.diffusion.schedules.base import Schedule
 from zz.models.attention.reading import TextAttention
 from zz.models.attention.tapping import tapped, untapped
 from zz.models.base import Pipeline
+from zz.models.pretrained.known import check_sizes, check_words
 from zz.models.pretrained.quiet import quiet
 from zz.models.pretrained.scheduler import from_config
-from zz.models.pretrained.words import check_words
 
 FLOW = "flow_prediction"
 NO_PICTURE = (
@@ -47,9 +47,11 @@ class LatentPipeline(Pipeline):
     size:    the default; None: the size that its network was configured for
     release: whether text encoders stay on the CPU while nothing is encoded
     words:   those that it was trained on, where its vocabulary is closed; other prompts are refused
+    sizes:   those that it was trained on, where it knows no others
     """
 
     words: frozenset[str] | None = None
+    sizes: tuple[tuple[int, int], ...] | None = None
     network: ClassVar[str]  # the name of the denoising part
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
@@ -155,6 +157,7 @@ class LatentPipeline(Pipeline):
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         config, factor = self.net.config, self.parts.vae_scale_factor
         self.check_size(size, config, self.parts.vae.config)
+        check_sizes(self.sizes, size)
         return self.channels(config), size[0] // factor, size[1] // factor
 
     @torch.no_grad()

@@ -1,0 +1,120 @@
+"""Train a model of the zoo: `python -m zz.experiments.train_zoo.train shapes_flow --out DIR`.
+
+Claim: each architecture that the paper names is there in miniature, in diffusers' own classes, on the shapes world.
+The same command resumes. DIR/model is an ordinary diffusers pipeline in float16 (of shapes_dpo its U-Net alone);
+DIR/STAGE/log.jsonl and accuracy.jsonl say how it learned. Cost: half an hour to three hours of one CPU core with
+--precision bf16-mixed; see each card.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+import zz
+from zz.data.shapes_prompts import Quick, Shapes, ShapesTune
+from zz.experiments.train_shapes.evaluate import evaluate, rounded, scored
+from zz.experiments.train_shapes.export import save_pipeline
+from zz.experiments.train_shapes.loop import Limits, train
+from zz.experiments.train_shapes.sheet import sheet
+from zz.experiments.train_shapes.train import machine
+from zz.experiments.train_zoo import card
+from zz.experiments.train_zoo.zoo import ZOO, Member
+
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)  # of guidance, at which a finished model is measured
+
+
+def run(name: str, out: Path, fabric: Fabric, limits: Limits, seed: int = 0, share: float = 1.0) -> dict[str, Any]:
+    """Train as far as the deadline allows, save, and measure what is finished; returns and writes DIR/report.json.
+
+    share: of the pictures that the recipe has it see
+    """
+    member = ZOO[name]
+    lesson: Any = None
+    report: dict[str, Any] = {"name": name, "stages": {}, "finished": False}
+    for stage in member.stages:
+        folder = out / stage.course.name
+        batches = stage.batches(seed, folder)
+        torch.manual_seed(seed + batches.stream)
+        lesson = stage.lesson(lesson)
+        course = replace(stage.course, samples=max(1, int(share * stage.course.samples)))
+        show = partial(_show, member, lesson) if stage is member.stages[-1] else None
+        done = train(fabric, course, lesson, batches, folder, limits, show)
+        report["stages"][course.name] = done
+        lesson.eval()
+        if done["steps"] < done["of"]:
+            break
+    else:
+        report["finished"] = True
+    if show:
+        report["bytes"] = save_pipeline(lesson.parts(), out / "model", member.alone, member.sizes)
+    if report["finished"]:
+        report |= _measured(member, lesson) | {"machine": machine(fabric)}
+        card.write(out / "model", member.about, member.sizes, report)
+    (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def _measured(member: Member, lesson: Any) -> dict[str, Any]:
+    """Accuracy over guidance on held-out prompts, and at the best of it on those that are reported."""
+    parts = lesson.parts()
+    opened, size = member.opened(parts), member.sizes[0]
+    scales = {
+        gamma: rounded(evaluate(opened, ShapesTune(), zz.Standard(gamma), member.steps, size=size)) for gamma in SCALES
+    }
+    best = max(SCALES, key=lambda gamma: scales[gamma]["correct"]["all"])
+    right = scored(opened, Shapes(), zz.Standard(best), member.steps, size=size)["strict"]
+    tags: dict[str, tuple[float, int]] = {tag: (sum(values), len(values)) for tag, values in right.items()}
+    tags["all"] = (sum(sum(values) for values in right.values()), sum(map(len, right.values())))
+    networks = {name: part for name, part in parts.components.items() if hasattr(part, "parameters")}
+    millions = (f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in networks.items())
+    return {
+        "parameters": f"parameters: {', '.join(millions)}",
+        "steps": member.steps,
+        "evaluation": scales,
+        "best": best,
+        "accuracy": tags,
+    }
+
+
+def _show(member: Member, lesson: Any, path: Path) -> None:
+    """A sheet of pictures, and how many of a few are right."""
+    opened, sampler = member.opened(lesson.parts()), zz.Standard(member.gamma1)
+    texts = [prompt.text for prompt in Quick().prompts[:36]]
+    sheet(zz.sample(opened, texts, sampler=sampler, steps=member.steps, size=member.sizes[0]), path)
+    found = evaluate(opened, Quick(), sampler, member.steps, size=member.sizes[0])
+    with (path.parent / "accuracy.jsonl").open("a") as file:
+        file.write(json.dumps({"sheet": path.stem} | rounded(found)) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=ZOO)
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoints, logs and the model")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--share", type=float, default=1.0, help="of the pictures that its recipe has it see")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop at a checkpoint after so long")
+    parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
+    parser.add_argument("--precision", default="bf16-mixed", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--threads", type=int, default=0, help="of torch on a CPU; 0 leaves them alone")
+    parser.add_argument("--show", type=int, default=50_000, help="samples between sheets of pictures")
+    asked = parser.parse_args(arguments)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
+    fabric = Fabric(accelerator=asked.accelerator, devices=1, precision=asked.precision)
+    limits = Limits(deadline=time.monotonic() + 60 * asked.minutes, show=asked.show)
+    report = run(asked.name, asked.out, fabric, limits, asked.seed, asked.share)
+    print(json.dumps(rounded(report["stages"])))
+    if not report["finished"]:
+        print(f"stopped before the end; the same command goes on from {asked.out}")
+
+
+if __name__ == "__main__":
+    main()
