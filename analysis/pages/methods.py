@@ -232,5 +232,17 @@ def page(results: Results, out: Path) -> str:
         out.with_suffix(".csv"), index=False
     )
     pareto.draw([(one.cell, one.measures) for one in on_first], out.with_suffix(".png"))
-    forest.draw(decomposed, out.with_name(f"{out.stem}_made_of.png"))
+    forest.draw(_branches(decomposed), out.with_name(f"{out.stem}_made_of.png"))
     return "\n".join(text) + "\n"
+
+
+def _branches(found: Sequence[Decomposition], score: str = "shapes_correct", most: int = 16) -> list[forest.Branch]:
+    """Zigzags with their fields as they are by default, by T and gamma1; the rest is in the table."""
+    corrected = holm([one.parts[score].p for one in found])
+    return [
+        forest.Branch(
+            f"{one.cell.name}, T = {one.cell.steps}, gamma1 = {one.cell.gamma1:g}", one.parts[score], p < ALPHA
+        )
+        for one, p in zip(found, corrected, strict=True)
+        if one.cell.kind == "Zigzag" and one.cell.by_default
+    ][:most]
