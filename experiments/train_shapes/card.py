@@ -61,10 +61,10 @@ def write_card(folder: Path, facts: Mapping[str, Any]) -> Path:
             f"Standard sampling, {facts['steps']} steps, prompts `{facts['dataset']}`, seeds 0 and on; percent right"
             " with no object too many (strict), and means of the softer scores.",
             "",
-            *table(evaluation),
+            *_table(evaluation),
             "",
             "## Known failures",
-            failures(evaluation),
+            _failures(evaluation),
         ]
     return finish(folder, lines)
 
@@ -105,7 +105,7 @@ def finish(folder: Path, lines: list[str]) -> Path:
     return path
 
 
-def table(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> list[str]:
+def _table(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> list[str]:
     """Accuracy by guidance: percent right by tag, and the softer scores."""
     head = f"| guidance | {' | '.join(TAGS)} | all | not strict | alignment | cleanliness |"
     return [head, "|" + " --- |" * (len(TAGS) + 5), *(_row(gamma, found) for gamma, found in evaluation.items())]
@@ -117,7 +117,7 @@ def _row(gamma: Any, found: Mapping[str, Mapping[str, float]]) -> str:
     return f"| {gamma} | {' | '.join(shares + rest)} |"
 
 
-def failures(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> str:
+def _failures(evaluation: Mapping[Any, Mapping[str, Mapping[str, float]]]) -> str:
     best = max(evaluation, key=lambda gamma: evaluation[gamma]["strict"]["all"])
     strict = evaluation[best]["strict"]
     worst = sorted(TAGS, key=strict.__getitem__)[:3]

@@ -8,7 +8,7 @@ Standard sampling through zz.sample and the adapter, judged by the world's own s
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,10 +41,11 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 64,
     size: tuple[int, int] = SIZE,
+    scorers: Mapping[str, ImageScorer] = SCORERS,
 ) -> dict[str, dict[str, float]]:
     """ImageScorer -> tag -> mean. `all` is over prompts, `mean` over tags as GenEval reports it."""
     found = {}
-    for name, by_tag in scored(pipeline, prompts, sampler, steps, seed, batch_size, size).items():
+    for name, by_tag in scored(pipeline, prompts, sampler, steps, seed, batch_size, size, scorers).items():
         means = {tag: float(np.mean(values)) for tag, values in by_tag.items()}
         everything = [value for values in by_tag.values() for value in values]
         found[name] = means | {"all": float(np.mean(everything)), "mean": float(np.mean(list(means.values())))}
@@ -59,6 +60,7 @@ def scored(
     seed: int = 0,
     batch_size: int = 64,
     size: tuple[int, int] = SIZE,
+    scorers: Mapping[str, ImageScorer] = SCORERS,
 ) -> dict[str, dict[str, list[float]]]:
     """ImageScorer -> tag -> the score of each of its pictures."""
     texts = [prompt.text for prompt in prompts.prompts]
@@ -73,7 +75,7 @@ def scored(
         batch_size=batch_size,
     )
     found: dict[str, dict[str, list[float]]] = {}
-    for name, scorer in SCORERS.items():
+    for name, scorer in scorers.items():
         found[name] = defaultdict(list)
         with scorer.open() as score:
             for tag, value in zip(tags, score(images, prompts.prompts), strict=True):

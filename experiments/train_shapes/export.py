@@ -47,10 +47,12 @@ def save_pipeline(
     folder: Path,
     alone: str | None = None,
     sizes: Sequence[tuple[int, int]] | None = None,
+    words: Sequence[str] = VOCABULARY,
 ) -> int:
     """Save in float16, in place of what was there; returns the bytes. Raises ValueError above 20 MB.
 
     sizes: (height, width) that it knows, if it is to refuse others
+    words: that it knows
     alone: the only part to save
     """
     beside = _empty(folder)
@@ -64,7 +66,7 @@ def save_pipeline(
         getattr(half, alone).save_pretrained(beside / alone, safe_serialization=True)
     else:
         half.save_pretrained(beside, safe_serialization=True)
-        (beside / WORDS).write_text(json.dumps(VOCABULARY, indent=1) + "\n", encoding="utf-8")
+        (beside / WORDS).write_text(json.dumps(words, indent=1) + "\n", encoding="utf-8")
         if sizes is not None:
             (beside / SIZES).write_text(json.dumps(sizes) + "\n", encoding="utf-8")
     for config in beside.glob("text_encoder*/config.json"):

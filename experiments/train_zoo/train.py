@@ -18,10 +18,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-import zz
-from zz.data.shapes_prompts import Quick, Shapes, ShapesTune
-from zz.experiments.train_shapes.evaluate import evaluate, rounded, scored
-from zz.experiments.train_shapes.export import save_pipeline
+from zz.experiments.train_shapes.evaluate import rounded
 from zz.experiments.train_shapes.loop import Limits, train
 from zz.experiments.train_shapes.sheet import sheet
 from zz.experiments.train_shapes.train import machine
@@ -54,44 +51,37 @@ def run(name: str, out: Path, fabric: Fabric, limits: Limits, seed: int = 0, sha
     else:
         report["finished"] = True
     if show:
-        report["bytes"] = save_pipeline(lesson.parts(), out / "model", member.alone, member.sizes)
+        report["bytes"] = member.save(lesson, out / "model", member.sizes)
     if report["finished"]:
         report |= _measured(member, lesson) | {"machine": machine(fabric)}
-        card.write(out / "model", member.about, member.sizes, report)
+        card.write(out / "model", member, report)
     (out / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     return report
 
 
 def _measured(member: Member, lesson: Any) -> dict[str, Any]:
     """Accuracy over guidance on held-out prompts, and at the best of it on those that are reported."""
-    parts = lesson.parts()
-    opened, size = member.opened(parts), member.sizes[0]
-    scales = {
-        gamma: rounded(evaluate(opened, ShapesTune(), zz.Standard(gamma), member.steps, size=size)) for gamma in SCALES
-    }
-    best = max(SCALES, key=lambda gamma: scales[gamma]["correct"]["all"])
-    right = scored(opened, Shapes(), zz.Standard(best), member.steps, size=size)["strict"]
-    tags: dict[str, tuple[float, int]] = {tag: (sum(values), len(values)) for tag, values in right.items()}
-    tags["all"] = (sum(sum(values) for values in right.values()), sum(map(len, right.values())))
+    parts, exam = lesson.parts(), member.exam
+    opened = member.opened(parts)
+    scales = {gamma: exam.means(opened, exam.tune, gamma) for gamma in SCALES}
+    best = max(SCALES, key=lambda gamma: scales[gamma]["strict"]["all"])
     networks = {name: part for name, part in parts.components.items() if hasattr(part, "parameters")}
     millions = (f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in networks.items())
     return {
         "parameters": f"parameters: {', '.join(millions)}",
-        "steps": member.steps,
         "evaluation": scales,
         "best": best,
-        "accuracy": tags,
+        "accuracy": exam.right(opened, best),
     }
 
 
 def _show(member: Member, lesson: Any, path: Path) -> None:
     """A sheet of pictures, and how many of a few are right."""
-    opened, sampler = member.opened(lesson.parts()), zz.Standard(member.gamma1)
-    texts = [prompt.text for prompt in Quick().prompts[:36]]
-    sheet(zz.sample(opened, texts, sampler=sampler, steps=member.steps, size=member.sizes[0]), path)
-    found = evaluate(opened, Quick(), sampler, member.steps, size=member.sizes[0])
+    opened = member.opened(lesson.parts())
+    sheet(member.exam.pictures(opened, member.gamma1), path)
+    found = member.exam.means(opened, member.exam.quick, member.gamma1)
     with (path.parent / "accuracy.jsonl").open("a") as file:
-        file.write(json.dumps({"sheet": path.stem} | rounded(found)) + "\n")
+        file.write(json.dumps({"sheet": path.stem} | found) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

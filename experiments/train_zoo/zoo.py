@@ -1,20 +1,24 @@
 """What is in the zoo: of each model its stages, and how it is opened. See each lesson's own page."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from zz.experiments.train_shapes import autoencoder
 from zz.experiments.train_shapes.evaluate import SIZE
+from zz.experiments.train_shapes.export import save_pipeline
 from zz.experiments.train_shapes.loop import Course
 from zz.experiments.train_shapes.world import Batches
-from zz.experiments.train_zoo import dit, dpo, flow, turbo, v, xl
+from zz.experiments.train_zoo import dit, dpo, flow, motion, turbo, v, xl
+from zz.experiments.train_zoo.exam import MOTION, SHAPES, Exam
+from zz.models.animatediff import AnimateDiffPipeline
 from zz.models.hunyuan_dit import HunyuanDiTPipeline
 from zz.models.sd import StableDiffusionPipeline
 from zz.models.sd3 import StableDiffusion3Pipeline
 from zz.models.sdxl import StableDiffusionXLPipeline
+from zz.worlds.motion import FRAMES
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,16 @@ class Stage:
     batches: Callable[[int, Path], Batches]
 
 
+def whole(lesson: Any, folder: Path, sizes: Sequence[tuple[int, int]]) -> int:
+    """Save a pipeline with all of its parts."""
+    return save_pipeline(lesson.parts(), folder, sizes=sizes)
+
+
+def network(lesson: Any, folder: Path, sizes: Sequence[tuple[int, int]]) -> int:
+    """Save the U-Net alone, to be put in place of another model's."""
+    return save_pipeline(lesson.parts(), folder, "unet")
+
+
 @dataclass(frozen=True)
 class Member:
     """A model of the zoo.
@@ -39,18 +53,18 @@ class Member:
     stages: what it learns, in order; no two see the same pictures
     opened: zz's pipeline over its parts
     gamma1: guidance that it is looked at with while it learns
-    steps:  of that look
+    exam:   what it is asked
     sizes:  that it knows, (height, width) in pixels; the first is its own
-    alone:  the only part that is saved, where the others are another model's
+    save:   writes its folder; returns the bytes
     """
 
     about: str
     stages: tuple[Stage, ...]
     opened: Callable[[Any], Any]
     gamma1: float = 3.0
-    steps: int = 20
+    exam: Exam = SHAPES
     sizes: tuple[tuple[int, int], ...] = (SIZE,)
-    alone: str | None = None
+    save: Callable[[Any, Path, Sequence[tuple[int, int]]], int] = whole
 
 
 def about(lesson: ModuleType) -> str:
@@ -69,7 +83,12 @@ def _flow(parts: Any) -> StableDiffusion3Pipeline:
     return pipeline
 
 
-def _turbo(stream: int, guided: float | None, gamma1: float) -> Member:
+def _turbo(
+    stream: int,
+    guided: float | None,
+    gamma1: float,
+    save: Callable[[Any, Path, Sequence[tuple[int, int]]], int] = whole,
+) -> Member:
     """Students of 16, 8 and 4 steps; only the first has a guided teacher."""
     first = Stage(
         Course("16_steps", 64_000, lr=2e-4, ema=0.998),
@@ -91,7 +110,8 @@ def _turbo(stream: int, guided: float | None, gamma1: float) -> Member:
         (first, second, third),
         StableDiffusionPipeline,
         gamma1,
-        steps=4,
+        exam=replace(SHAPES, steps=4),
+        save=save,
     )
 
 
@@ -133,10 +153,11 @@ ZOO = {
             ),
         ),
         HunyuanDiTPipeline,
+        exam=replace(SHAPES, size=(dit.SIDE, dit.SIDE)),
         sizes=((dit.SIDE, dit.SIDE),),
     ),
     "shapes_turbo": _turbo(20, None, gamma1=2.0),
-    "shapes_turbo_free": _turbo(23, 3.0, gamma1=1.0),
+    "shapes_turbo_free": _turbo(23, 3.0, gamma1=1.0, save=network),
     "shapes_dpo": Member(
         about(dpo),
         (
@@ -147,6 +168,19 @@ ZOO = {
             ),
         ),
         StableDiffusionPipeline,
-        alone="unet",
+        save=network,
+    ),
+    "shapes_motion": Member(
+        about(motion),
+        (
+            Stage(
+                Course("motion", 64_000, lr=5e-4, warmup=200),
+                lambda _: motion.Lesson(),
+                lambda seed, _: motion.Clips(seed, 19, 8, drop=0.1),
+            ),
+        ),
+        lambda parts: AnimateDiffPipeline(parts, frames=FRAMES),
+        exam=MOTION,
+        save=lambda lesson, folder, sizes: lesson.save(folder, sizes),
     ),
 }

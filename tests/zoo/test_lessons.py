@@ -15,11 +15,11 @@ import diffusers
 from lightning.fabric import Fabric
 
 import zz
-from zz.data.shapes_prompts import CLAUSES, parse
+from zz.data.shapes_prompts import CLAUSES, Quick, parse
 from zz.experiments.train_shapes import autoencoder
 from zz.experiments.train_shapes.loop import Course, Limits
 from zz.experiments.train_shapes.world import Batches
-from zz.experiments.train_zoo import dit, dpo, flow, train, turbo, v, xl
+from zz.experiments.train_zoo import dit, dpo, flow, motion, train, turbo, v, xl
 from zz.experiments.train_zoo.zoo import ZOO
 from zz.models.sd import StableDiffusion
 from zz.worlds.shapes import HELD_OUT, SIZE, render
@@ -240,15 +240,14 @@ class TestOneCommand:
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch):
         monkeypatch.setattr(train, "SCALES", (1.0, 3.0))
-        quick = train.Quick().prompts[:6]
-        for name in ("Quick", "Shapes", "ShapesTune"):
-            monkeypatch.setattr(train, name, lambda: SimpleNamespace(prompts=quick))
-        monkeypatch.setattr(train.card, "TAGS", tuple(dict.fromkeys(p.meta["tag"] for p in quick)))
+        few = SimpleNamespace(prompts=Quick().prompts[:6], name="few")
+        tags = tuple(dict.fromkeys(prompt.meta["tag"] for prompt in few.prompts))
+        small = replace(ZOO["shapes_turbo"].exam, quick=few, tune=few, reported=few, tags=tags)
         stages = tuple(
             replace(stage, course=Course(stage.course.name, 8, warmup=1), batches=lambda seed, out: Batches(seed, 1, 4))
             for stage in ZOO["shapes_turbo"].stages
         )
-        monkeypatch.setitem(train.ZOO, "shapes_turbo", replace(ZOO["shapes_turbo"], stages=stages))
+        monkeypatch.setitem(train.ZOO, "shapes_turbo", replace(ZOO["shapes_turbo"], stages=stages, exam=small))
 
     def test_stopped_in_every_stage_it_ends_with_the_same_weights(self, tmp_path):
         fabric, limits = Fabric(accelerator="cpu", devices=1, precision="32-true"), Limits(show=0)
@@ -266,3 +265,61 @@ class TestOneCommand:
         card = (tmp_path / "whole/model/MODEL_CARD.md").read_text()
         assert "4_steps: 8 samples" in card and "unet/diffusion_pytorch_model.safetensors: " in card
         assert json.loads((tmp_path / "whole/report.json").read_text())["best"] in (1.0, 3.0)
+
+
+class TestMotion:
+    @torch.no_grad()
+    def test_a_text_encoder_with_more_words_knows_the_old_ones(self):
+        base = dpo.start()
+        more, tokenizer = motion.with_words(base.text_encoder, base.tokenizer, motion.WORDS)
+        for text, same in (("a photo of a red star", True), ("a photo of a red star moving left", False)):
+            states = []
+            for encoder, reader in ((base.text_encoder, base.tokenizer), (more, tokenizer)):
+                ids = reader(text, padding="max_length", max_length=16, return_tensors="pt").input_ids
+                states.append(encoder(ids).last_hidden_state)
+            assert torch.allclose(*states, atol=1e-5) == same
+        assert all(len(tokenizer(word).input_ids) == 3 for word in motion.WORDS)
+
+    @torch.no_grad()
+    def test_it_begins_as_the_u_net_on_each_frame(self):
+        base, lesson = dpo.start(), motion.Lesson().eval()
+        x, t = torch.randn(2, 6, 8, 8, 8, generator=rng()), torch.tensor([10, 700])
+        tokens = lesson.encode(["a photo of a red star", "a photo of a blue ring"]).repeat_interleave(8, dim=0)
+        found = lesson.net(x, t, encoder_hidden_states=tokens).sample
+        frames = x.transpose(1, 2).flatten(0, 1)
+        wanted = base.unet(frames, t.repeat_interleave(8), encoder_hidden_states=tokens).sample
+        assert torch.allclose(found.transpose(1, 2).flatten(0, 1), wanted, atol=1e-4)
+
+    def test_only_what_moves_learns(self):
+        lesson = motion.Lesson()
+        learned = {name for name, p in lesson.named_parameters() if p.requires_grad}
+        assert learned and all("motion_modules" in name or name.startswith("text.") for name in learned)
+        assert lesson(motion.Clips(0, 1, 2, drop=0.5)[0], rng()).isfinite()
+
+    @torch.no_grad()
+    def test_it_is_saved_as_plain_diffusers_and_the_adapter_load_it(self, tmp_path):
+        from zz.models.animatediff import AnimateDiff
+
+        lesson = motion.Lesson().eval()
+        for p in lesson.net.parameters():
+            p += 0.01 * torch.randn(p.shape, generator=rng()) * p.requires_grad
+        size = lesson.save(tmp_path / "m", [(SIZE, SIZE)])
+        assert size < 8e6 and not list((tmp_path / "m" / "unet").glob("*.safetensors"))
+        model = AnimateDiff(
+            str(tmp_path / "m"),
+            unet="zz:shapes",
+            motion_adapter=str(tmp_path / "m"),
+            frames=8,
+            beta_schedule="scaled_linear",
+            size=SIZE_2D,
+        )
+        (clip,) = zz.sample(model, "a photo of a red star moving left", steps=2, sampler=zz.Standard(2.0))
+        pipeline = diffusers.AnimateDiffPipeline.from_pretrained(
+            tmp_path / "m",
+            unet=dpo.start().unet,
+            motion_adapter=diffusers.MotionAdapter.from_pretrained(tmp_path / "m" / "motion_adapter"),
+        )
+        assert len(clip) == 8 and pipeline.unet.config.motion_max_seq_length == 16
+        mine, theirs = lesson.net.state_dict(), pipeline.unet.state_dict()
+        moved = [name for name in mine if "motion_modules" in name]
+        assert moved and all(torch.allclose(mine[name], theirs[name], atol=1e-3) for name in moved)

@@ -21,8 +21,8 @@ def resolve(pretrained: str | Path) -> str:
     known = sorted(path.name for path in EMBEDDED.glob("*") if path.is_dir())
     if name not in known:
         raise ValueError(
-            f"pretrained={pretrained} does not come with zz; what does: {', '.join(known) or 'nothing'}; models of the zoo "
-            "that a wheel leaves out are in zz/weights of a clone: give that folder"
+            f"pretrained={pretrained} does not come with zz; what does: {', '.join(known) or 'nothing'}; models "
+            "of the zoo that a wheel leaves out are in zz/weights of a clone: give that folder"
         )
     return str(EMBEDDED / name)
 

@@ -1,0 +1,74 @@
+"""What a model of the zoo is asked while it learns and at its end, and who judges it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+
+import zz
+from zz.data.base import PromptSet
+from zz.data.motion_prompts import ShapesMotion, ShapesMotionTune
+from zz.data.shapes_prompts import TAGS, Quick, Shapes, ShapesTune
+from zz.experiments.train_shapes.evaluate import SCORERS, SIZE, evaluate, rounded, scored
+from zz.models.base import Pipeline
+from zz.scorers.base import ImageScorer
+from zz.scorers.shapes.motion import MotionCorrect, MotionFrames
+from zz.worlds.motion import MOTIONS
+
+Right = dict[str, tuple[float, int]]  # tag -> how many are right, of how many
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Prompts and scorers.
+
+    quick:    a first look
+    tune:     to choose guidance on
+    reported: those that its card reports
+    tags:     of the prompts
+    scorers:  the first says right or wrong; all by the names that a card has for them
+    steps:    T
+    size:     (height, width) in pixels
+    """
+
+    quick: PromptSet
+    tune: PromptSet
+    reported: PromptSet
+    tags: tuple[str, ...]
+    scorers: Mapping[str, ImageScorer]
+    steps: int = 20
+    size: tuple[int, int] = SIZE
+
+    def means(self, opened: Pipeline, prompts: PromptSet, gamma1: float) -> dict[str, dict[str, float]]:
+        """Of standard sampling, by scorer and tag."""
+        sampler = zz.Standard(gamma1)
+        found: dict[str, dict[str, float]] = rounded(
+            evaluate(opened, prompts, sampler, self.steps, size=self.size, scorers=self.scorers)
+        )
+        return found
+
+    def right(self, opened: Pipeline, gamma1: float) -> Right:
+        """Of the reported prompts, by tag and `all`."""
+        first = dict([next(iter(self.scorers.items()))])
+        sampler = zz.Standard(gamma1)
+        (found,) = scored(opened, self.reported, sampler, self.steps, size=self.size, scorers=first).values()
+        by_tag = {tag: (sum(values), len(values)) for tag, values in found.items()}
+        return by_tag | {"all": (sum(right for right, _ in by_tag.values()), sum(n for _, n in by_tag.values()))}
+
+    def pictures(self, opened: Pipeline, gamma1: float, n: int = 36) -> list[Image.Image]:
+        """The first of a quick look; of clips every other frame."""
+        texts = [prompt.text for prompt in self.quick.prompts[:n]]
+        made: Sequence[Any] = zz.sample(opened, texts, sampler=zz.Standard(gamma1), steps=self.steps, size=self.size)
+        shown = [frame for one in made for frame in (one[::2] if isinstance(one, list) else [one])]
+        return shown[:n]
+
+
+SHAPES = Exam(Quick(), ShapesTune(), Shapes(), TAGS, {"strict": SCORERS["strict"], **SCORERS})
+MOTION = Exam(
+    ShapesMotionTune(),
+    ShapesMotionTune(),
+    ShapesMotion(),
+    MOTIONS,
+    {"strict": MotionCorrect(), "frames": MotionFrames()},
+)

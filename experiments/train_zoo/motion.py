@@ -1,0 +1,133 @@
+"""`shapes_motion`: AnimateDiff's motion modules (Guo et al., 2024) on the U-Net of `shapes`, for clips of 8 frames.
+
+The U-Net is not changed. Its text encoder learns along, for `shapes` has no words for motion: they are new tokens. The
+modules begin as the identity, as the paper has it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers.models.unets.unet_motion_model import MotionAdapter, UNetMotionModel
+from diffusers.pipelines.animatediff.pipeline_animatediff import AnimateDiffPipeline
+from torch import Tensor, nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from zz.data.motion_prompts import WORDS, trained
+from zz.data.shapes_prompts import names_held_out
+from zz.experiments.train_shapes.export import pipeline, save_pipeline
+from zz.experiments.train_shapes.tokens import LENGTH, build_tokenizer
+from zz.experiments.train_shapes.unet import scheduler, stratified
+from zz.experiments.train_shapes.world import Batch, Batches
+from zz.experiments.train_zoo import dpo
+from zz.worlds.motion import FRAMES, draw_clip
+from zz.worlds.shapes import render
+
+ADAPTER = "motion_adapter"  # its folder
+
+
+@dataclass(frozen=True)
+class Clips(Batches):
+    """`size` clips a batch: pictures are (size * FRAMES, 3, H, W), captions one a clip."""
+
+    def __getitem__(self, step: int) -> Batch:
+        pictures, captions = [], []
+        for i in range(step * self.size, (step + 1) * self.size):
+            rng = np.random.default_rng([self.seed, self.stream, i])
+            meta = trained()[rng.integers(len(trained()))]
+            assert not names_held_out(meta)
+            pictures += [render(scene, self.side) for scene in draw_clip(meta, rng)]
+            captions.append("" if rng.random() < self.drop else meta["prompt"])
+        return Batch(step, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), captions)
+
+
+def with_words(
+    encoder: CLIPTextModel, known: CLIPTokenizer, words: Sequence[str]
+) -> tuple[CLIPTextModel, CLIPTokenizer]:
+    """A text encoder with more words: what it knows keeps its embedding, a new word begins as the mean of all."""
+    tokenizer = build_tokenizer(words)
+    marks = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    more = CLIPTextModel(CLIPTextConfig(**encoder.config.to_dict() | {"vocab_size": len(tokenizer)} | marks))
+    own: Any = "embeddings.token_embedding.weight"
+    state = dict(encoder.state_dict())
+    rows = state[own].mean(0, keepdim=True).repeat(len(tokenizer), 1)
+    for token, row in tokenizer.get_vocab().items():
+        if token in known.get_vocab():
+            rows[row] = state[own][known.get_vocab()[token]]
+    more.load_state_dict({**state, own: rows})
+    return more, tokenizer
+
+
+class Lesson(nn.Module):
+    """The motion modules and the text encoder as one thing to train; its forward is the loss of a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        base: Any = dpo.start()
+        self._frozen: list[Any] = [base.vae.eval().requires_grad_(False)]  # in a list: no parameter of the lesson
+        self._base = [base.unet]
+        self.text, self.tokenizer = with_words(base.text_encoder, base.tokenizer, WORDS)
+        config = base.unet.config
+        adapter = MotionAdapter(
+            block_out_channels=config.block_out_channels,
+            motion_layers_per_block=config.layers_per_block,
+            motion_num_attention_heads=config.attention_head_dim,
+            motion_norm_num_groups=config.norm_num_groups,
+            motion_max_seq_length=2 * FRAMES,
+        )
+        for name, module in adapter.named_modules():
+            if name.endswith("proj_out") and isinstance(module, nn.Linear):
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+        self.net = UNetMotionModel.from_unet2d(base.unet, adapter)
+        self.net.freeze_unet2d_params()
+        self.abar: Tensor
+        self.register_buffer("abar", scheduler().alphas_cumprod, persistent=False)
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Mean squared error of the predicted noise, which differs from frame to frame."""
+        device, n = self.abar.device, len(batch.captions)
+        vae = self._frozen[0].to(device)
+        with torch.no_grad():
+            posterior = vae.encode(batch.pixels(device)).latent_dist
+            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
+            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
+        x0, eps = (one.unflatten(0, (n, FRAMES)).transpose(1, 2) for one in (x0, draw[1]))  # (n, C, F, h, w)
+        times = stratified(n, len(self.abar), rng).to(device)
+        abar = self.abar[times].view(-1, 1, 1, 1, 1)
+        tokens = self.encode(batch.captions).repeat_interleave(FRAMES, dim=0)
+        said = self.net(abar.sqrt() * x0 + (1 - abar).sqrt() * eps, times, encoder_hidden_states=tokens).sample
+        return (said.float() - eps).square().mean()
+
+    def encode(self, captions: list[str]) -> Tensor:
+        ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
+        return self.text(ids.input_ids.to(self.abar.device)).last_hidden_state
+
+    def parts(self) -> AnimateDiffPipeline:
+        """As diffusers has it."""
+        made: Any = AnimateDiffPipeline
+        return made(
+            vae=self._frozen[0],
+            text_encoder=self.text,
+            tokenizer=self.tokenizer,
+            unet=self.net,
+            motion_adapter=None,
+            scheduler=scheduler(),
+        )
+
+    def save(self, folder: Path, sizes: Sequence[tuple[int, int]]) -> int:
+        """The base without the weights of its U-Net, which is that of `shapes`, and the motion modules beside it."""
+        base = pipeline(self._frozen[0], self._base[0], self.text, self.tokenizer)
+        save_pipeline(base, folder, sizes=sizes, words=WORDS)
+        for weights in (folder / "unet").glob("*.safetensors"):
+            weights.unlink()
+        self.net.save_motion_modules(str(folder / ADAPTER))
+        half = MotionAdapter.from_pretrained(folder / ADAPTER, dtype=torch.float16)
+        half.save_pretrained(folder / ADAPTER)
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+__all__ = ["Clips", "Lesson", "with_words"]
