@@ -23,7 +23,7 @@ LAB = MATHS | {
     "zz.scorers",
 }
 GROUND = {"torch", *(f"zz.diffusion.{n}" for n in ("validate", "prediction", "schedule", "leg", "network", "levels"))}
-GUIDANCE = GROUND | {"zz.diffusion.noise"}
+GUIDANCE = GROUND | {"zz.diffusion.noise", "zz.diffusion.outputs"}
 
 # (folder or file, what it may import in addition to the standard library and its own room); the first match rules
 LAW: list[tuple[str, set[str]]] = [

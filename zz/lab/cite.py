@@ -17,12 +17,15 @@ OWN = {  # nothing to cite: this project's own, a plain choice, or a class that 
         "StableDiffusion",
         "model:mixture",
         "model:shapes",
+        "model:shapes_v",
+        "PairGuidance",
         "dataset:inline",
         "dataset:cross",
         "dataset:text",
         "dataset:table",
     ),
-    *("dataset:mixture", "dataset:quick", "dataset:shapes_tune", "scorer:log_odds", "scorer:atypicality"),
+    *("dataset:mixture", "dataset:quick", "dataset:shapes_tune", "dataset:shapes_motion", "dataset:shapes_motion_tune"),
+    *("scorer:motion_correct", "scorer:log_odds", "scorer:atypicality"),
     *("scorer:cleanliness", "scorer:shapes_diversity", "measurement:residuals"),
 }
 

@@ -139,17 +139,17 @@ class Recipe:
     def e_cfg(self) -> "Recipe | None":
         """Standard sampling at the effective guidance that is measured on each picture, by classifier-free guidance.
 
-        For as many predictions; under a guidance that is not affine, for as many network evaluations. Standard sampling
+        For as many predictions; under another guidance, for as many network evaluations. Standard sampling
         by classifier-free guidance is its own. None: there is none, of one step, or of a guidance without branches.
         """
-        if self.scale or (isinstance(self.sampler, Standard) and self.guidance.affine):
+        if self.scale or (isinstance(self.sampler, Standard) and self.guidance.plain):
             return self
         if self.steps == 1 or self.guidance.needs.scaled:
             return None
         plain = replace(self, sampler=Standard(self.sampler.standard_gamma))
-        plain = plain if self.guidance.affine else replace(plain, guidance=CFG())
+        plain = plain if self.guidance.plain else replace(plain, guidance=CFG())
         schedule, matched = self._compute_matched(plain)
-        steps = matched.by_predictions if self.guidance.affine else matched.by_evals
+        steps = matched.by_predictions if self.guidance.plain else matched.by_evals
         scale = MeasuredScale(self.cell, EffectiveGuidance(), "omega_e")
         return replace(plain._like(plain.sampler, steps, schedule), scale=scale)
 

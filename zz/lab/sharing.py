@@ -25,8 +25,12 @@ def families(jobs: Iterable[Job]) -> list[list[Job]]:
 
 
 def family(job: Job) -> tuple[Hashable, ...]:
-    """What two jobs must have in common to share: the recipe but for the sampler, and the prompt list."""
-    return (*job.recipe.family, job.prompts)
+    """What two jobs must have in common to share: the recipe but for the sampler, and the prompt list.
+
+    Under a guidance that remembers, the sampler too: its predictions cannot be taken up in their middle.
+    """
+    alone = job.recipe.sampler if job.recipe.guidance.remembers else None
+    return (*job.recipe.family, job.prompts, alone)
 
 
 def savings(family: Sequence[Job]) -> list[Cost]:

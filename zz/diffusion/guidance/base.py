@@ -77,7 +77,17 @@ class Guidance(ABC):
     @property
     @abstractmethod
     def affine(self) -> bool:
-        """Whether the prediction is u + gamma * (c - u), so that scales add up."""
+        """Whether the prediction is a + gamma * (b - a), a and b without gamma, so that scales add up."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether a and b are the network's own branches u and c."""
+        return self.affine
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a prediction depends on those before it, so that no trajectory may begin in its middle."""
+        return False
 
     @property
     def without_history(self) -> "Guidance":

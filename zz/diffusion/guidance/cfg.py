@@ -8,7 +8,8 @@ from torch import Tensor
 
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.network import Branches, Guided
-from zz.diffusion.prediction import Prediction, from_eps, from_v, from_x0, one_branch
+from zz.diffusion.outputs import from_output, output
+from zz.diffusion.prediction import Prediction, one_branch
 from zz.diffusion.validate import Proportion
 
 
@@ -54,12 +55,10 @@ class CFG(Guidance):
         return self.rescale == 0
 
     def _rescaled(self, x: Tensor, node, mixed: Prediction, cond: Prediction) -> Prediction:
-        read = {"eps": lambda p: p.eps, "x0": lambda p: p.x0, "v": lambda p: node.alpha * p.eps - node.sigma * p.x0}
-        back = {"eps": from_eps, "x0": from_x0, "v": from_v}[self.rescale_on]
-        output, wanted = read[self.rescale_on](mixed), read[self.rescale_on](cond)
+        said, wanted = (output(one, node, self.rescale_on) for one in (mixed, cond))
         over = tuple(range(1, x.ndim))  # per image
-        spread = output.std(over, keepdim=True)
+        spread = said.std(over, keepdim=True)
         factor = torch.where(spread > 0, wanted.std(over, keepdim=True) / spread, 1.0)
         self.check_nodes([node])
         plain = node._replace(v_at=None)  # mixed and cond are read where the latent is
-        return back(x, plain, output * (self.rescale * factor + 1 - self.rescale))
+        return from_output(x, plain, said * (self.rescale * factor + 1 - self.rescale), self.rescale_on)

@@ -72,6 +72,10 @@ class GuidanceInterval(Guidance):
         return self.inner.needs
 
     @property
+    def remembers(self):
+        return self.inner.remembers
+
+    @property
     def on_line(self):
         return self.inner.on_line
 

@@ -27,6 +27,7 @@ class Sampler(ABC):
     version: ClassVar[int]  # raised when a fix moves numbers
     inverts: ClassVar[bool] = False  # whether it ever calls Walk.up
     affine: ClassVar[bool] = False  # whether it needs a guidance that is affine in gamma
+    plain: ClassVar[bool] = False  # ... of the network's own branches
     is_control: ClassVar[bool] = False  # whether others are compared with it, and it with none
     guidance_matched: ClassVar[bool] = False  # whether `guidance_matched` stands for it, by its fields
 
@@ -75,9 +76,9 @@ class Sampler(ABC):
         """Raise ValueError on a guidance that this sampler cannot use, or that its scales mean nothing to."""
         for name, value in self._scales().items():
             guidance.check(name, value)
-        if self.affine and not guidance.affine:
-            remedy = "choose guidance=cfg guidance.rescale=0"
-            raise ValueError(f"sampler={self.name} needs a guidance that is affine in gamma; {remedy}")
+        if (self.affine and not guidance.affine) or (self.plain and not guidance.plain):
+            what = "that is affine in gamma" + (", of the network's own branches" if self.plain else "")
+            raise ValueError(f"sampler={self.name} needs a guidance {what}; choose guidance=cfg guidance.rescale=0")
 
     def _scales(self) -> dict[str, Any]:
         """Its guidance scales by the names of their fields."""

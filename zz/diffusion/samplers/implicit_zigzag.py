@@ -37,6 +37,7 @@ class ImplicitZigzag(Reflecting):
     name: ClassVar[str] = "implicit_zigzag"
     version: ClassVar[int] = 2  # 2: both branches of a look in one pass
     affine: ClassVar[bool] = True
+    plain: ClassVar[bool] = True
     guidance_matched: ClassVar[bool] = True
 
     gamma1: float = 5.5
