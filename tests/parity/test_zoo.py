@@ -22,7 +22,7 @@ from zz.scorers.shapes.scorers import ShapesCorrect
 diffusers = pytest.importorskip("diffusers")
 
 PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
-WHOLE = ["shapes_v"]  # folders of a pipeline
+WHOLE = ["shapes_v", "shapes_turbo"]  # folders of a pipeline
 ZOO = [*WHOLE]
 
 

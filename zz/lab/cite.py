@@ -18,6 +18,7 @@ OWN = {  # nothing to cite: this project's own, a plain choice, or a class that 
         "model:mixture",
         "model:shapes",
         "model:shapes_v",
+        "model:shapes_turbo",
         "PairGuidance",
         "dataset:inline",
         "dataset:cross",
