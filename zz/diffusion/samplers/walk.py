@@ -86,6 +86,22 @@ class Walk:
             x = y
         return x
 
+    def leap(self, x: Tensor, i: int, j: int, gamma: Gamma, told: int | None = None, v_at: Time = "s") -> Tensor:
+        """From node i straight to node j, cleaner or noisier, by one prediction; no solver remembers it.
+
+        told: the node whose time the network is given; None: i
+        v_at: the level at which a v-prediction is read: where it goes (t), or where it lies (s)
+        """
+        source, target = self.nodes[i], self.nodes[j]
+        if told is not None:
+            source = source.with_time(self.nodes[told].time, v_at=target if v_at == "t" else None)
+        leg, step = (Leg.ZIG, i) if j > i else (Leg.ZAG, j)
+        prediction = self.denoise(x, source, gamma, leg)
+        move = self.solver.down if j > i else self.solver.up
+        y = move(prediction, source, target, None, self.fresh(step, leg, x))
+        self.probe(Step(step, leg, x, y, source, target, gamma, prediction, self.denoise))
+        return y
+
     def look(self, x: Tensor, i: int) -> Branches:
         """Both branches at node i in one pass: one prediction, for the move that it is then used for."""
         return self.denoise.look(x, self.nodes[i], Leg.ZIG)
