@@ -34,22 +34,20 @@ SCORERS: dict[str, ImageScorer] = {
 
 
 def evaluate(
-    pipeline: Pipeline,
-    prompts: PromptSet,
-    sampler: Sampler,
-    steps: int = 20,
-    seed: int = 0,
-    batch_size: int = 64,
-    size: tuple[int, int] = SIZE,
-    scorers: Mapping[str, ImageScorer] = SCORERS,
+    pipeline: Pipeline, prompts: PromptSet, sampler: Sampler, steps: int = 20, seed: int = 0, batch_size: int = 64
 ) -> dict[str, dict[str, float]]:
     """ImageScorer -> tag -> mean. `all` is over prompts, `mean` over tags as GenEval reports it."""
-    found = {}
-    for name, by_tag in scored(pipeline, prompts, sampler, steps, seed, batch_size, size, scorers).items():
-        means = {tag: float(np.mean(values)) for tag, values in by_tag.items()}
+    return means(scored(pipeline, prompts, sampler, steps, seed, batch_size))
+
+
+def means(found: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, float]]:
+    """Of what `scored` gives, by tag, over prompts (`all`) and over tags (`mean`)."""
+    made = {}
+    for name, by_tag in found.items():
+        each = {tag: float(np.mean(values)) for tag, values in by_tag.items()}
         everything = [value for values in by_tag.values() for value in values]
-        found[name] = means | {"all": float(np.mean(everything)), "mean": float(np.mean(list(means.values())))}
-    return found
+        made[name] = each | {"all": float(np.mean(everything)), "mean": float(np.mean(list(each.values())))}
+    return made
 
 
 def scored(

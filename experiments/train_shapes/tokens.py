@@ -6,7 +6,9 @@ CLIP's own byte-pair merges would split `diamonds`; here the merges are made fro
 from collections.abc import Sequence
 from itertools import pairwise
 from string import ascii_lowercase
+from typing import Any
 
+from torch import Tensor
 from transformers import CLIPTokenizer
 
 from zz.data.shapes_prompts import VOCABULARY
@@ -26,6 +28,12 @@ def build_tokenizer(words: Sequence[str] = VOCABULARY) -> CLIPTokenizer:
     tokens += [a + b for a, b in merges]
     vocabulary = {token: i for i, token in enumerate([*dict.fromkeys(tokens), BEGIN, END])}
     return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)  # type: ignore[arg-type]
+
+
+def read(tokenizer: CLIPTokenizer, captions: Sequence[str]) -> Tensor:
+    """Token numbers of captions, all of one length, as pipelines hand them to a text encoder  # (B, LENGTH)"""
+    read: Any = tokenizer(list(captions), padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
+    return read.input_ids
 
 
 def _merged(word: str, merges: Sequence[tuple[str, str]]) -> list[str]:

@@ -13,7 +13,7 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from zz.experiments.train_shapes.tokens import LENGTH
+from zz.experiments.train_shapes.tokens import LENGTH, read
 from zz.experiments.train_shapes.world import Batch
 
 
@@ -100,16 +100,12 @@ class Lesson(nn.Module):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error of the prediction."""
         device = self.abar.device
-        vae = self._frozen[0].to(device)
-        with torch.no_grad():
-            posterior = vae.encode(batch.pixels(device)).latent_dist
-            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
-            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
+        x0, eps = latents(self._frozen[0], batch, rng, device)
         times = stratified(len(x0), len(self.abar), rng).to(device)
         abar = self.abar[times].view(-1, 1, 1, 1)
-        x = abar.sqrt() * x0 + (1 - abar).sqrt() * draw[1]
+        x = abar.sqrt() * x0 + (1 - abar).sqrt() * eps
         said = self.unet(x, times, encoder_hidden_states=self.encode(batch.captions)).sample
-        return (said.float() - self.target(x0, draw[1], abar)).square().mean()
+        return (said.float() - self.target(x0, eps, abar)).square().mean()
 
     def target(self, x0: Tensor, eps: Tensor, abar: Tensor) -> Tensor:
         """What the network is to say."""
@@ -121,8 +117,15 @@ class Lesson(nn.Module):
         return self._frozen[0]
 
     def encode(self, captions: list[str]) -> Tensor:
-        ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-        return self.text(ids.input_ids.to(self.abar.device)).last_hidden_state
+        return self.text(read(self.tokenizer, captions).to(self.abar.device)).last_hidden_state
+
+
+@torch.no_grad()
+def latents(vae: Any, batch: Batch, rng: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """A batch's clean latents, drawn from the autoencoder and scaled, and noise of their shape  # (B, C, h, w) each"""
+    posterior = vae.to(device).encode(batch.pixels(device)).latent_dist
+    draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
+    return (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor, draw[1]
 
 
 def stratified(n: int, N: int, rng: torch.Generator) -> Tensor:

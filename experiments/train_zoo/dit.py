@@ -17,7 +17,7 @@ from transformers import BertConfig, BertModel, BertTokenizer, T5Config, T5Encod
 from zz.data.shapes_prompts import VOCABULARY
 from zz.experiments.train_shapes import autoencoder
 from zz.experiments.train_shapes.evaluate import rounded
-from zz.experiments.train_shapes.unet import scheduler, stratified
+from zz.experiments.train_shapes.unet import latents, scheduler, stratified
 from zz.experiments.train_shapes.world import Batch, Batches
 
 SIDE = 64  # pixels
@@ -110,20 +110,16 @@ class Lesson(nn.Module):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error of v = sqrt(abar) eps - sqrt(1 - abar) x0."""
         device = self.abar.device
-        vae = self._frozen[0].to(device)
-        with torch.no_grad():
-            posterior = vae.encode(batch.pixels(device)).latent_dist
-            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
-            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
+        x0, eps = latents(self._frozen[0], batch, rng, device)
         times = stratified(len(x0), len(self.abar), rng).to(device)
         abar = self.abar[times].view(-1, 1, 1, 1)
         said = self.net(
-            abar.sqrt() * x0 + (1 - abar).sqrt() * draw[1],
+            abar.sqrt() * x0 + (1 - abar).sqrt() * eps,
             times.float(),
             image_rotary_emb=tuple(turn.to(device) for turn in self._turns),
             **self.encode(batch.captions),
         ).sample
-        return (said.float() - (abar.sqrt() * draw[1] - (1 - abar).sqrt() * x0)).square().mean()
+        return (said.float() - (abar.sqrt() * eps - (1 - abar).sqrt() * x0)).square().mean()
 
     def encode(self, captions: list[str]) -> dict[str, Tensor]:
         """As the pipeline encodes: each encoder's last layer, and which tokens are no padding.

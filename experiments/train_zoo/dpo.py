@@ -18,7 +18,7 @@ from torch.nn.functional import logsigmoid
 
 import zz
 from zz.data.base import Prompt
-from zz.experiments.train_shapes.tokens import LENGTH
+from zz.experiments.train_shapes.tokens import read
 from zz.experiments.train_shapes.unet import scheduler, stratified
 from zz.experiments.train_shapes.world import Batches
 from zz.hub.files import EMBEDDED
@@ -118,8 +118,7 @@ class Lesson(nn.Module):
         abar = self.abar[times].view(-1, 1, 1, 1)
         x = abar.sqrt() * x0 + (1 - abar).sqrt() * eps
         with torch.no_grad():
-            ids = self.tokenizer(batch.captions, padding="max_length", max_length=LENGTH, return_tensors="pt").input_ids
-            tokens = text(ids.to(device)).last_hidden_state.repeat(2, 1, 1)
+            tokens = text(read(self.tokenizer, batch.captions).to(device)).last_hidden_state.repeat(2, 1, 1)
             kept = (before(x, times, encoder_hidden_states=tokens).sample.float() - eps).square().mean((1, 2, 3))
         said = self.unet(x, times, encoder_hidden_states=tokens).sample.float()
         better, worse = ((said - eps).square().mean((1, 2, 3)) - kept).chunk(2)

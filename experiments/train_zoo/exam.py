@@ -10,7 +10,7 @@ import zz
 from zz.data.base import PromptSet
 from zz.data.motion_prompts import ShapesMotion, ShapesMotionTune
 from zz.data.shapes_prompts import TAGS, Quick, Shapes, ShapesTune
-from zz.experiments.train_shapes.evaluate import SCORERS, SIZE, evaluate, rounded, scored
+from zz.experiments.train_shapes.evaluate import SCORERS, SIZE, means, rounded, scored
 from zz.models.base import Pipeline
 from zz.scorers.base import ImageScorer
 from zz.scorers.shapes.motion import MotionCorrect, MotionFrames
@@ -42,19 +42,21 @@ class Exam:
 
     def means(self, opened: Pipeline, prompts: PromptSet, gamma1: float) -> dict[str, dict[str, float]]:
         """Of standard sampling, by scorer and tag."""
-        sampler = zz.Standard(gamma1)
-        found: dict[str, dict[str, float]] = rounded(
-            evaluate(opened, prompts, sampler, self.steps, size=self.size, scorers=self.scorers)
-        )
+        found: dict[str, dict[str, float]] = rounded(means(self._scored(opened, prompts, gamma1, self.scorers)))
         return found
 
     def right(self, opened: Pipeline, gamma1: float) -> Right:
         """Of the reported prompts, by tag and `all`."""
         first = dict([next(iter(self.scorers.items()))])
-        sampler = zz.Standard(gamma1)
-        (found,) = scored(opened, self.reported, sampler, self.steps, size=self.size, scorers=first).values()
+        (found,) = self._scored(opened, self.reported, gamma1, first).values()
         by_tag = {tag: (sum(values), len(values)) for tag, values in found.items()}
         return by_tag | {"all": (sum(right for right, _ in by_tag.values()), sum(n for _, n in by_tag.values()))}
+
+    def _scored(
+        self, opened: Pipeline, prompts: PromptSet, gamma1: float, scorers: Mapping[str, ImageScorer]
+    ) -> dict[str, dict[str, list[float]]]:
+        sampler = zz.Standard(gamma1)
+        return scored(opened, prompts, sampler, self.steps, size=self.size, scorers=scorers)
 
     def pictures(self, opened: Pipeline, gamma1: float, n: int = 36) -> list[Image.Image]:
         """The first of a quick look; of clips every other frame."""

@@ -13,7 +13,8 @@ from diffusers.pipelines.stable_diffusion_3.pipeline_stable_diffusion_3 import S
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 
-from zz.experiments.train_shapes.tokens import LENGTH
+from zz.experiments.train_shapes.tokens import read
+from zz.experiments.train_shapes.unet import latents
 from zz.experiments.train_shapes.world import Batch
 from zz.experiments.train_zoo import text
 from zz.hub.files import EMBEDDED
@@ -61,27 +62,22 @@ class Lesson(nn.Module):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error of the velocity eps - x0, at logit-normal levels."""
         device = next(self.parameters()).device
-        vae = self._frozen[0].to(device)
-        with torch.no_grad():
-            posterior = vae.encode(batch.pixels(device)).latent_dist
-            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
-            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
+        x0, eps = latents(self._frozen[0], batch, rng, device)
         sigma = torch.randn(len(x0), generator=rng).sigmoid().to(device)
         zeros = LONG if float(torch.rand((), generator=rng)) < OFTEN else 0
         tokens, pooled = self.encode(batch.captions, zeros)
         s = sigma.view(-1, 1, 1, 1)
         said = self.net(
-            hidden_states=(1 - s) * x0 + s * draw[1],
+            hidden_states=(1 - s) * x0 + s * eps,
             timestep=1000 * sigma,
             encoder_hidden_states=tokens,
             pooled_projections=pooled,
         ).sample
-        return (said.float() - (draw[1] - x0)).square().mean()
+        return (said.float() - (eps - x0)).square().mean()
 
     def encode(self, captions: list[str], zeros: int = 0) -> tuple[Tensor, Tensor]:
         """As the pipeline encodes: the last layer but one of each, side by side, then zeros; the pooled ones apart."""
-        ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-        ids = ids.input_ids.to(next(self.parameters()).device)
+        ids = read(self.tokenizer, captions).to(next(self.parameters()).device)
         said = [text(ids, output_hidden_states=True) for text in (self.text, self.text_2)]
         tokens = torch.cat([one.hidden_states[-2] for one in said], dim=-1)
         pooled = torch.cat([one.text_embeds for one in said], dim=-1)

@@ -19,8 +19,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from zz.data.motion_prompts import WORDS, trained
 from zz.data.shapes_prompts import names_held_out
 from zz.experiments.train_shapes.export import pipeline, save_pipeline
-from zz.experiments.train_shapes.tokens import LENGTH, build_tokenizer
-from zz.experiments.train_shapes.unet import scheduler, stratified
+from zz.experiments.train_shapes.tokens import build_tokenizer, read
+from zz.experiments.train_shapes.unet import latents, scheduler, stratified
 from zz.experiments.train_shapes.world import Batch, Batches
 from zz.experiments.train_zoo import dpo
 from zz.worlds.motion import FRAMES, draw_clip
@@ -90,12 +90,8 @@ class Lesson(nn.Module):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean squared error of the predicted noise, which differs from frame to frame."""
         device, n = self.abar.device, len(batch.captions)
-        vae = self._frozen[0].to(device)
-        with torch.no_grad():
-            posterior = vae.encode(batch.pixels(device)).latent_dist
-            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
-            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
-        x0, eps = (one.unflatten(0, (n, FRAMES)).transpose(1, 2) for one in (x0, draw[1]))  # (n, C, F, h, w)
+        latent = latents(self._frozen[0], batch, rng, device)
+        x0, eps = (one.unflatten(0, (n, FRAMES)).transpose(1, 2) for one in latent)  # (n, C, F, h, w)
         times = stratified(n, len(self.abar), rng).to(device)
         abar = self.abar[times].view(-1, 1, 1, 1, 1)
         tokens = self.encode(batch.captions).repeat_interleave(FRAMES, dim=0)
@@ -103,8 +99,7 @@ class Lesson(nn.Module):
         return (said.float() - eps).square().mean()
 
     def encode(self, captions: list[str]) -> Tensor:
-        ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-        return self.text(ids.input_ids.to(self.abar.device)).last_hidden_state
+        return self.text(read(self.tokenizer, captions).to(self.abar.device)).last_hidden_state
 
     def parts(self) -> AnimateDiffPipeline:
         """As diffusers has it."""

@@ -18,8 +18,8 @@ from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor, nn
 
 from zz.experiments.train_shapes.export import pipeline
-from zz.experiments.train_shapes.tokens import LENGTH
-from zz.experiments.train_shapes.unet import scheduler
+from zz.experiments.train_shapes.tokens import read
+from zz.experiments.train_shapes.unet import latents, scheduler
 from zz.experiments.train_shapes.world import Batch
 
 
@@ -48,13 +48,11 @@ class Lesson(nn.Module):
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
         device = self.abar.device
         vae, text, teacher = (part.to(device) for part in self._frozen)
+        x0, drawn = latents(vae, batch, rng, device)
         with torch.no_grad():
-            posterior = vae.encode(batch.pixels(device)).latent_dist
-            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
-            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
             at = 2 * torch.randint(self.steps, (len(x0),), generator=rng).to(device)
             signal, noise = self._levels(at)
-            x = signal * x0 + noise * draw[1]
+            x = signal * x0 + noise * drawn
             cond, empty = (self._encode(text, captions) for captions in (batch.captions, [""] * len(x0)))
             end = x
             for step in (at, at + 1):
@@ -78,8 +76,7 @@ class Lesson(nn.Module):
         return abar.sqrt(), (1 - abar).sqrt()
 
     def _encode(self, text: Any, captions: list[str]) -> Tensor:
-        ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-        return text(ids.input_ids.to(self.abar.device)).last_hidden_state
+        return text(read(self.tokenizer, captions).to(self.abar.device)).last_hidden_state
 
     def parts(self) -> StableDiffusionPipeline:
         """As diffusers has it; the next student's teacher."""

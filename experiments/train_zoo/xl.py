@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from zz.data.shapes_prompts import CLAUSES, Pair, draw_pair
-from zz.experiments.train_shapes.tokens import LENGTH
-from zz.experiments.train_shapes.unet import scheduler, stratified
+from zz.experiments.train_shapes.tokens import read
+from zz.experiments.train_shapes.unet import latents, scheduler, stratified
 from zz.experiments.train_shapes.world import Batch, Batches
 from zz.experiments.train_zoo import text
 from zz.hub.files import EMBEDDED
@@ -98,11 +98,7 @@ class Lesson(nn.Module):
     def forward(self, batch: SizedBatch, rng: torch.Generator) -> Tensor:
         """Mean squared error of the predicted noise."""
         device = self.abar.device
-        vae = self._frozen[0].to(device)
-        with torch.no_grad():
-            posterior = vae.encode(batch.pixels(device)).latent_dist
-            draw = torch.randn(2, *posterior.mean.shape, generator=rng).to(device)
-            x0 = (posterior.mean + posterior.std * draw[0]).float() * vae.config.scaling_factor
+        x0, eps = latents(self._frozen[0], batch, rng, device)
         times = stratified(len(x0), len(self.abar), rng).to(device)
         abar = self.abar[times].view(-1, 1, 1, 1)
         tokens, pooled = self.encode(batch.captions)
@@ -114,17 +110,16 @@ class Lesson(nn.Module):
         sizes = torch.tensor([[0, 0, 0, 0, size, size]]).repeat(len(x0), 1)  # original, crop, target
         sizes[:, :2] = batch.originals[:, None]
         said = self.unet(
-            abar.sqrt() * x0 + (1 - abar).sqrt() * draw[1],
+            abar.sqrt() * x0 + (1 - abar).sqrt() * eps,
             times,
             encoder_hidden_states=tokens * kept[:, None, None],
             added_cond_kwargs={"text_embeds": pooled * kept[:, None], "time_ids": sizes.to(device)},
         ).sample
-        return (said.float() - draw[1]).square().mean()
+        return (said.float() - eps).square().mean()
 
     def encode(self, captions: list[str]) -> tuple[Tensor, Tensor]:
         """As the pipeline encodes: the last layer but one of each, side by side; the second one's pooled text."""
-        ids = self.tokenizer(captions, padding="max_length", max_length=LENGTH, truncation=True, return_tensors="pt")
-        ids = ids.input_ids.to(self.abar.device)
+        ids = read(self.tokenizer, captions).to(self.abar.device)
         one, two = (encoder(ids, output_hidden_states=True) for encoder in (self.text, self.text_2))
         return torch.cat([one.hidden_states[-2], two.hidden_states[-2]], dim=-1), two.text_embeds
 

@@ -1,5 +1,6 @@
 """The judge of the shapes world in motion: every frame by GenEval's rules, and what the thing does over time."""
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ class _Judge(ImageScorer):
     def settings(self):
         return {"accept": self.accept}
 
+    @abstractmethod
     def one(self, frames: Sequence[np.ndarray], meta: Mapping[str, Any]) -> float:
         """The score of one clip."""
-        raise NotImplementedError
 
     @contextmanager
     def open(self, device: str = "cpu") -> Iterator[Score]:
