@@ -188,7 +188,7 @@ def test_several_networks_make_what_the_steps_network_makes():
 
     clips = Clips(world=Compass(), std=0.2, size=(1, 1))
     pair = PerLeg(clips, weak=Side(prompt="south"))
-    assert (pair.frames, pair.fps, pair.can) == (4, 12, Can(scaled=True))
+    assert (pair.frames, pair.fps, pair.can) == (4, 12, Can(scaled=True, weak=True))
     assert not PerLeg(clips, weak=Side(model=BLUNT)).can.scaled
     check_guidance(Embedded(), pair)
     with pytest.raises(ValueError, match="negative_prompt has no part in guidance=embedded"):

@@ -165,9 +165,10 @@ def draw(
     start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     rule = schedule.bind(pipeline.schedule)
     nodes = (rule if size is None else rule.sized(size)).nodes(pipeline.levels, steps)
+    guidance.check_nodes(nodes)
 
     def walk(x: Tensor, conditions: tuple[Any, Any], probe: Probe) -> Tensor:
-        guided = pipeline.bind(guidance.for_seeds(seeds), *conditions)
+        guided = pipeline.bind(guidance.for_nodes(nodes).for_seeds(seeds), *conditions)
         noise = KeyedNoise(tuple(seeds), tuple(shape))
         return sampler.sample(guided if around is None else around(guided), x, nodes, solver, noise, probe)
 

@@ -30,7 +30,7 @@ class _Zero(Prediction):
 
 def cost(sampler: Sampler, guidance: Guidance, nodes: Nodes) -> Cost:
     """Guided predictions and network evaluations, counted by a dry run with a network that returns zeros."""
-    zero, meter = torch.zeros(1, 1, 1, 1), Meter(guidance.evals)
+    zero, meter = torch.zeros(1, 1, 1, 1), Meter(guidance.for_nodes(nodes).evals)
     nothing = _Zero(zero, zero)
     guided = Guided(lambda x, node, gamma, leg: nothing, lambda x, node, leg: Branches(nothing, nothing))
     sampler.sample(guided, zero, nodes, DDIM(), lambda step, leg, round: zero, meter)

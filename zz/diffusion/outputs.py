@@ -1,5 +1,6 @@
 """What a prediction is as an output of a network: guidances that are not linear depend on which they are made of."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor
@@ -33,4 +34,12 @@ def from_output(x: Tensor, node: Node, value: Tensor, kind: Output) -> Predictio
     return Prediction((x - node.sigma * value) / whole, (x + node.alpha * value) / whole)
 
 
-__all__ = ["Output", "from_output", "output"]
+def check_output(kind: Output, nodes: Sequence[Node]) -> None:
+    """Raise ValueError on nodes at which an output of that kind leads to no prediction."""
+    if kind == "eps" and any(node.alpha == 0 for node in nodes):
+        raise ValueError(
+            "guidance.output=eps leads to no picture where alpha = 0, as a flow begins; choose guidance.output=velocity"
+        )
+
+
+__all__ = ["Output", "check_output", "from_output", "output"]

@@ -72,3 +72,13 @@ class Nodes(tuple[Node, ...]):
     def T(self) -> int:
         """The number of steps."""
         return len(self) - 1
+
+    def step(self, node: Node, up: bool = False) -> int:
+        """The step that a move from this noise level down, or up, belongs to. Raises ValueError if it is none of them.
+
+        The time that the network is told there does not matter.
+        """
+        for i, one in enumerate(self):
+            if (one.alpha, one.sigma) == (node.alpha, node.sigma):
+                return max(i - 1, 0) if up else min(i, self.T - 1)
+        raise ValueError(f"no node of these {self.T} steps lies at alpha={node.alpha:g}, sigma={node.sigma:g}")

@@ -57,10 +57,12 @@ class Recipe:
         """
         check_count("steps", self.steps, 1)
         sampler = self.sampler.resolve(self.steps)
-        model = self.model.asked(sampler.legs)
-        sampler = sampler.on(model.others).resolve(self.steps)
+        both = self.guidance.needs.weak  # then it asks both networks itself, on every leg
+        model = self.model.asked(sampler.legs | {Leg.ZAG} if both else sampler.legs)
+        sampler = sampler.on(frozenset() if both else model.others).resolve(self.steps)
         solver = (self.solver if Leg.ZAG in sampler.legs else self.solver.without_inversion).simplest
-        guidance = self.guidance.simplest if solver.uses_past else self.guidance.simplest.without_history
+        guidance = self.guidance.asked(sampler.legs).simplest
+        guidance = guidance if solver.uses_past else guidance.without_history
         recipe = replace(self, model=model, sampler=sampler, solver=solver, guidance=guidance)
         check_pair(recipe.sampler, recipe.guidance, recipe.model)
         check_guidance(recipe.guidance, recipe.model, [recipe.negative_prompt])
@@ -126,7 +128,7 @@ class Recipe:
         standard = Standard(self.sampler.standard_gamma)
         found = {"standard": self._like(standard, self.steps, self.schedule)}
         matched = GuidanceMatched.of(self.sampler)
-        if matched and self.guidance.affine and not self.model.others:
+        if matched and self.guidance.affine and (self.guidance.needs.weak or not self.model.others):
             found["guidance_matched"] = self._like(matched, self.steps, self.schedule)
         if self.steps == 1:
             return found  # one step has no range to spread more of them over

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
@@ -44,14 +44,20 @@ class Can:
     taps:   conditions that are `Tapped`, through which guidance reads and replaces their attention
     scaled: conditions that are `ScaledCond`: the guidance scale is an input of the network
     tokens: conditions that are encoded tokens, alone or with a pooled vector
+    inside: conditions that are `Altered`: it may be changed while it answers
+    blocks: such conditions that leave out transformer blocks: its network is a stack of them
+    weak:   conditions that are `OfWeak`: there is a weak network
     """
 
     taps: bool = False
     scaled: bool = False
     tokens: bool = False
+    inside: bool = False
+    blocks: bool = False
+    weak: bool = False
 
     def __and__(self, other: "Can") -> "Can":
-        return Can(self.taps and other.taps, self.scaled and other.scaled, self.tokens and other.tokens)
+        return Can(*(mine and theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Pipeline(ABC):

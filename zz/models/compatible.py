@@ -39,6 +39,21 @@ def check_guidance(guidance: Guidance, model: Any, negative_prompts: Sequence[st
             f"guidance={type(guidance).__name__} nulls tokens of an encoded prompt, which {what} has not, or has in a "
             "form of its own; choose guidance=cfg, or a Stable Diffusion"
         )
+    if guidance.needs.inside and ours and not model.can.inside:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} changes the network while it answers, which that of {what} does not "
+            "allow; choose guidance=cfg, or a model that diffusers loads"
+        )
+    if guidance.needs.blocks and ours and not model.can.blocks:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} leaves out transformer blocks, of which the network of {what} is no "
+            "stack; choose guidance=pag, or a transformer such as model=sd35"
+        )
+    if guidance.needs.weak and ours and not model.can.weak:
+        raise ValueError(
+            f"guidance={type(guidance).__name__} guides away from a weak network, and {what} is alone; set weak.model, "
+            "weak.unet, weak.lora or weak.prompt"
+        )
     own = model.negative_prompts if isinstance(model, Model) else ()
     if guidance.needs.scaled and any(negative is not None for negative in (*negative_prompts, *own)):
         raise ValueError(

@@ -53,7 +53,7 @@ class FluxPipeline(TransformerPipeline):
 
     @property
     def can(self) -> Can:
-        return Can(scaled=bool(self.net.config.guidance_embeds))
+        return Can(scaled=bool(self.net.config.guidance_embeds), tokens=True, inside=True, blocks=True)
 
     @classmethod
     def channels(cls, network: Mapping[str, Any]) -> int:
@@ -144,7 +144,8 @@ class Flux(TransformerModel):
 
     @property
     def can(self) -> Can:
-        return Can(scaled=bool(self.config_of("transformer").get("guidance_embeds", False)))
+        scaled = bool(self.config_of("transformer").get("guidance_embeds", False))
+        return Can(scaled=scaled, tokens=True, inside=True, blocks=True)
 
     def identity(self) -> Mapping[str, Any]:
         scale = {"embedded": self.embedded} if self.can.scaled else {}

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from zz.diffusion.guidance.autoguidance import OfWeak
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
@@ -86,7 +87,7 @@ class PerLeg(Model):
 
     @property
     def can(self) -> Can:
-        return reduce(and_, (model.can for model in self.models()))
+        return replace(reduce(and_, (model.can for model in self.models())), weak=self.weak != SAME)
 
     @property
     def has_weights(self) -> bool:
@@ -166,7 +167,8 @@ class PerLegPipeline(Pipeline):
             Leg.STRONG: (model.strong, opened[model.strong.model or model.own]),
             Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
         }
-        self._can = reduce(and_, (pipeline.can for pipeline in opened.values()))
+        can = reduce(and_, (pipeline.can for pipeline in opened.values()))
+        self._can = replace(can, weak=model.weak != SAME)
         self.device, self.levels, self.schedule, self.size = (
             self.own.device,
             self.own.levels,
@@ -202,10 +204,17 @@ class PerLegPipeline(Pipeline):
             found |= pipeline.cut([text for text in dict.fromkeys((*texts, *negatives)) if text is not None])
         return found
 
-    def __call__(self, x: Tensor, node: Node, *conds: PerNetwork) -> tuple[Prediction, ...]:
-        return self.own(x, node, *(cond.own for cond in conds))
+    def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
+        _, weak = self.sides[Leg.ZAG]
+        of_weak = [cond.cond.weak for cond in conds if isinstance(cond, OfWeak)]
+        of_own = [cond.own for cond in conds if not isinstance(cond, OfWeak)]
+        weak_said = iter(weak(x, node, *of_weak) if of_weak else ())
+        own_said = iter(self.own(x, node, *of_own) if of_own else ())
+        return tuple(next(weak_said if isinstance(cond, OfWeak) else own_said) for cond in conds)
 
     def bind(self, guidance: Guidance, cond: PerNetwork, uncond: PerNetwork) -> Guided:
+        if guidance.needs.weak:  # it asks both networks itself, on every leg
+            return guidance.bind(self, cond, uncond)
         own = self.own.bind(guidance, cond.own, uncond.own)
         strong, weak = (pipeline for _, pipeline in self.sides.values())
         by_leg = {

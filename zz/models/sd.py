@@ -44,7 +44,7 @@ class StableDiffusion(UNetModel):
 
     @property
     def can(self) -> Can:
-        return Can(taps=True, tokens=True)
+        return Can(taps=True, tokens=True, inside=True)
 
 
 __all__ = ["StableDiffusion", "StableDiffusionPipeline"]

@@ -28,7 +28,7 @@ class StableDiffusion3Pipeline(TransformerPipeline):
 
     @property
     def can(self) -> Can:
-        return Can(tokens=True)
+        return Can(tokens=True, inside=True, blocks=True)
 
     @classmethod
     def check_parts(cls, parts: Any) -> None:
@@ -123,7 +123,7 @@ class StableDiffusion3(TransformerModel):
 
     @property
     def can(self) -> Can:
-        return Can(tokens=True)
+        return Can(tokens=True, inside=True, blocks=True)
 
     @property
     def kept(self) -> tuple[str, ...]:

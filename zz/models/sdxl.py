@@ -107,7 +107,7 @@ class StableDiffusionXL(UNetModel):
 
     @property
     def can(self) -> Can:
-        return Can(taps=True, tokens=True)
+        return Can(taps=True, tokens=True, inside=True)
 
     def identity(self) -> Mapping[str, Any]:
         zeros = self.home().read("model_index.json").get("force_zeros_for_empty_prompt", True)

@@ -4,14 +4,14 @@ One scale everywhere: gamma = 0 is unconditional, gamma = 1 conditional, above 1
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from zz.diffusion.leg import Leg
 from zz.diffusion.network import Denoiser, Guided
 from zz.diffusion.prediction import Gamma
-from zz.diffusion.schedule import Node
+from zz.diffusion.schedule import Node, Nodes
 from zz.diffusion.validate import check_number, validate
 
 
@@ -29,11 +29,17 @@ class Needs:
     taps:   conditions that are `Tapped`: it looks into the network's attention
     scaled: conditions that are `ScaledCond`: the network itself takes the scale
     tokens: conditions that are encoded tokens, (B, tokens, width), alone or with a pooled vector, (B, width)
+    inside: conditions that are `Altered`: it changes the network while it answers
+    blocks: such conditions that leave out transformer blocks
+    weak:   conditions that are `OfWeak`: a second network, the weak one, answers them
     """
 
     taps: bool = False
     scaled: bool = False
     tokens: bool = False
+    inside: bool = False
+    blocks: bool = False
+    weak: bool = False
 
 
 class Guidance(ABC):
@@ -66,6 +72,10 @@ class Guidance(ABC):
         """This guidance, for the pictures of these seeds: one that draws at random draws by them."""
         return self
 
+    def for_nodes(self, nodes: Nodes) -> "Guidance":
+        """This guidance, for a trajectory over these nodes: one that acts in some steps only knows them by it."""
+        return self
+
     @abstractmethod
     def bind(self, net: Denoiser, cond: Any, uncond: Any) -> Guided:
         """Bind the prompts' embeddings, one row an image, to a network."""
@@ -85,6 +95,11 @@ class Guidance(ABC):
         return self.affine
 
     @property
+    def by_leg(self) -> bool:
+        """Whether it gives the network other conditions on the two ways of a reflection."""
+        return False
+
+    @property
     def remembers(self) -> bool:
         """Whether a prediction depends on those before it, so that no trajectory may begin in its middle."""
         return False
@@ -92,6 +107,10 @@ class Guidance(ABC):
     @property
     def without_history(self) -> "Guidance":
         """The simplest guidance that says the same to a solver that does not look back."""
+        return self
+
+    def asked(self, legs: Collection[Leg]) -> "Guidance":
+        """The simplest guidance that says the same on these legs."""
         return self
 
     @property

@@ -41,6 +41,9 @@ class GuidanceInterval(Guidance):
     def for_seeds(self, seeds):
         return replace(self, inner=self.inner.for_seeds(seeds))
 
+    def for_nodes(self, nodes):
+        return replace(self, inner=self.inner.for_nodes(nodes))
+
     def bind(self, net, cond, uncond):
         inner = self.inner.bind(net, cond, uncond)
 

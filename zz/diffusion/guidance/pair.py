@@ -10,7 +10,7 @@ from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.leg import Leg
 from zz.diffusion.network import Guided
-from zz.diffusion.outputs import Output, from_output, output
+from zz.diffusion.outputs import Output, check_output, from_output, output
 from zz.diffusion.prediction import Gamma, per_picture
 
 Pair = Callable[[Tensor, Tensor, Leg], tuple[Tensor, Tensor]]  # u and c as outputs -> a and b
@@ -28,6 +28,9 @@ class PairGuidance(Guidance):
     @abstractmethod
     def pair(self) -> Pair:
         """For one trajectory: what makes a and b. It may remember what it was given."""
+
+    def check_nodes(self, nodes):
+        check_output(self.output, nodes)
 
     def bind(self, net, cond, uncond):
         pair, cfg = self.pair(), CFG().bind(net, cond, uncond)

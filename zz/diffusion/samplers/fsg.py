@@ -83,7 +83,7 @@ class FSG(Sampler):
             L, K = plan.get(i, (1, 0))
             for _ in range(K):
                 x = self._there_and_back(walk, x, i, L)
-            x = walk.down(x, i, self.gamma1) if self.final == "cfg" else self._cfgpp(walk, x, i)
+            x = walk.down(x, i, self.gamma1) if self.final == "cfg" else cfgpp(walk, x, i, self.scale)
         return x
 
     def _there_and_back(self, walk: Walk, x: Tensor, i: int, L: int) -> Tensor:
@@ -98,9 +98,6 @@ class FSG(Sampler):
     def _told(self, source: int, target: int) -> int:
         """The node whose time the network is given on the way back."""
         return source if self.network_time == "s" else target
-
-    def _cfgpp(self, walk: Walk, x: Tensor, i: int) -> Tensor:
-        return walk.down_by(x, i, self.scale, _Renoised(*walk.look(x, i)))
 
     def _planned(self, T: int) -> dict[int, tuple[int, int]]:
         """By step. Raises ValueError where the plan leaves the nodes."""
@@ -132,11 +129,22 @@ class FSG(Sampler):
 
     def check(self, guidance: Guidance) -> None:
         super().check(guidance)
-        if self.final == "cfgpp" and not guidance.plain:
-            raise ValueError(
-                f"sampler=fsg ends its steps by CFG++ of the network's own branches, not under guidance="
-                f"{type(guidance).__name__}; choose guidance=cfg guidance.rescale=0, or sampler.final=cfg"
-            )
+        if self.final == "cfgpp":
+            check_cfgpp(self, guidance)
+
+
+def cfgpp(walk: Walk, x: Tensor, i: int, scale: float) -> Tensor:
+    """A step of CFG++ from node i, u and c seen once."""
+    return walk.down_by(x, i, scale, _Renoised(*walk.look(x, i)))
+
+
+def check_cfgpp(sampler: Sampler, guidance: Guidance) -> None:
+    """Raise ValueError on a guidance whose steps are not of the network's own branches."""
+    if not guidance.plain:
+        raise ValueError(
+            f"sampler={sampler.name} ends its steps by CFG++ of the network's own branches, not under guidance="
+            f"{type(guidance).__name__}; choose guidance=cfg guidance.rescale=0, or sampler.final=cfg"
+        )
 
 
 class _Renoised(Branches):
@@ -171,4 +179,4 @@ def _entries(plan: Any) -> tuple[Entry, ...]:
     return tuple(found[i] for i in sorted(found))
 
 
-__all__ = ["FSG", "PLANS"]
+__all__ = ["FSG", "PLANS", "cfgpp", "check_cfgpp"]

@@ -45,8 +45,19 @@ class Walk:
             x = self.down_by(x, j, gamma, prediction, leg)
         return x
 
-    def down_by(self, x: Tensor, i: int, gamma: Gamma, seen: Branches | Prediction, leg: Leg = Leg.ZIG) -> Tensor:
-        """From node i to node i + 1 with what is known of x there already: a prediction, or a look at both branches."""
+    def down_by(
+        self,
+        x: Tensor,
+        i: int,
+        gamma: Gamma,
+        seen: Branches | Prediction,
+        leg: Leg = Leg.ZIG,
+        asked: tuple[float, ...] = (),
+    ) -> Tensor:
+        """From node i to node i + 1 with what is known of x there already: a prediction, or a look at both branches.
+
+        asked: the scales that the network was asked at, where not gamma itself
+        """
         t, s = self.nodes[i], self.nodes[i + 1]
         prediction = seen.at(gamma) if isinstance(seen, Branches) else seen
         past = self._past.get(i - 1) if i + 1 < self.T else None  # multistep solvers end in first order
@@ -54,7 +65,7 @@ class Walk:
         y = self.solver.down(prediction, t, s, past, z)
         if self.solver.uses_past:
             self._past[i] = Past(t, prediction, z)
-        asked = BOTH if isinstance(seen, Branches) else ()
+        asked = BOTH if isinstance(seen, Branches) else asked
         self.probe(Step(i, leg, x, y, t, s, gamma, prediction, self.denoise, asked))
         return y
 

@@ -5,13 +5,14 @@ Text encoding and decoding are the diffusers pipeline's own methods; the loop ov
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zz.diffusion.finite import checked
+from zz.diffusion.guidance.altered import Altered, passes, unaltered
 from zz.diffusion.levels import Levels
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_velocity
 from zz.diffusion.schedule import Node
@@ -19,6 +20,7 @@ from zz.diffusion.schedules.base import Schedule
 from zz.models.attention.reading import TextAttention
 from zz.models.attention.tapping import tapped, untapped
 from zz.models.base import Pipeline
+from zz.models.pretrained.inside import Inside
 from zz.models.pretrained.known import check_sizes, check_words
 from zz.models.pretrained.quiet import quiet
 from zz.models.pretrained.scheduler import from_config
@@ -196,11 +198,21 @@ class LatentPipeline(Pipeline):
 
     @torch.no_grad()
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
+        said: dict[int, Prediction] = {}
+        for places in passes(conds):
+            first = conds[places[0]]
+            with first.alter(Inside(self.net)) if isinstance(first, Altered) else nullcontext():
+                answers = self._together(x, node, [unaltered(conds[place]) for place in places])
+            said |= dict(zip(places, answers, strict=True))
+        return tuple(said[place] for place in range(len(conds)))
+
+    def _together(self, x: Tensor, node: Node, conds: Sequence[Any]) -> Iterator[Prediction]:
+        """One prediction per condition, computed in one pass."""
         batch = torch.cat([x] * len(conds)).to(self._dtype)
         time = torch.tensor(node.time, dtype=torch.float32, device=x.device)
         with tapped(self.net, conds, (x.shape[-2], x.shape[-1])):
             output = self._output(batch, time, [untapped(cond) for cond in conds]).to(x.dtype)
-        return tuple(self._read(x, node, one) for one in output.chunk(len(conds)))
+        return (self._read(x, node, one) for one in output.chunk(len(conds)))
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:

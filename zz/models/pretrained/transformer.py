@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from zz.models.base import Can
 from zz.models.pretrained.description import Pretrained
 from zz.models.pretrained.pipeline import LatentPipeline, factor
 
@@ -13,6 +14,10 @@ class TransformerPipeline(LatentPipeline):
 
     network: ClassVar[str] = "transformer"
     noun: ClassVar[str] = "transformer"
+
+    @property
+    def can(self) -> Can:
+        return Can(inside=True, blocks=True)
 
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
@@ -27,6 +32,10 @@ class TransformerModel(Pretrained):
     """
 
     transformer: str | None = None
+
+    @property
+    def can(self) -> Can:
+        return Can(inside=True, blocks=True)
 
 
 __all__ = ["TransformerModel", "TransformerPipeline"]

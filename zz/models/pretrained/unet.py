@@ -33,7 +33,7 @@ class UNetPipeline(LatentPipeline):
 
     @property
     def can(self) -> Can:
-        return Can(taps=True, tokens=True)
+        return Can(taps=True, tokens=True, inside=True)
 
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from zz.diffusion.guidance.attention.extra_term import ExtraTerm
 from zz.diffusion.guidance.attention.tap import Attention, Blocks, Tapped
-from zz.diffusion.prediction import one_branch, unprompted
+from zz.diffusion.guidance.base import Needs
+from zz.diffusion.guidance.extra_term import WeakTerm
 
 
 @dataclass(frozen=True)
-class Perturbed(ExtraTerm):
-    """u + gamma * (c - u) + scale * (c - p), p being c with spoilt self-attention; at gamma = 0, u stands for c.
+class Perturbed(WeakTerm):
+    """As `WeakTerm`, the network being made worse by its self-attention.
 
     scale:  s, as in `ExtraTerm`
     blocks: whose self-attention is spoilt: mid, down, up, or all
@@ -27,11 +27,9 @@ class Perturbed(ExtraTerm):
     def spoilt(self, attention: Attention) -> Tensor:
         """What the attention gives instead."""
 
-    def with_term(self, net, x, node, gamma, cond, uncond):
-        main = uncond if unprompted(gamma) else cond
-        tapped = Tapped(main, self.spoilt, blocks=self.blocks)
-        if one_branch(gamma):
-            m, p = net(x, node, main, tapped)
-            return m.pushed(self.scale, m, p)
-        u, c, p = net(x, node, uncond, cond, tapped)
-        return u.lerp(c, gamma).pushed(self.scale, c, p)
+    @property
+    def needs(self):
+        return Needs(taps=True)
+
+    def weak(self, cond, node):
+        return Tapped(cond, self.spoilt, blocks=self.blocks)

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from zz.diffusion.guidance.attention.blur import blur
-from zz.diffusion.guidance.attention.extra_term import ExtraTerm
 from zz.diffusion.guidance.attention.tap import Attention, Tapped
+from zz.diffusion.guidance.base import Needs
+from zz.diffusion.guidance.extra_term import ExtraTerm
 from zz.diffusion.prediction import from_eps, one_branch
 from zz.diffusion.validate import READING, Positive, Range
 
@@ -38,6 +39,10 @@ class SAG(ExtraTerm):
     sigma: Annotated[float, Range(1e-3)] = field(default=1.0, metadata=READING)
     reach: Positive = field(default=4, metadata=READING)
     version: ClassVar[int] = 1
+
+    @property
+    def needs(self):
+        return Needs(taps=True)
 
     def with_term(self, net, x, node, gamma, cond, uncond):
         main, received = cond if one_branch(gamma) and gamma == 1 else uncond, _Received()
