@@ -18,14 +18,19 @@ NAMES = {
     "Resampling": "resampling",
     "ImplicitZigzag": "implicit zigzag",
     "FixedPoint": "fixed point",
+    "Repeated": "CFG++ x K",
+    "RFSampling": "RF-Sampling",
     "CFGpp": "CFG++",
+    "CFGZeroStar": "CFG-Zero*",
+    "MAMBO": "MAMBO-G",
+    "TextMix": "text mix",
     "GuidanceInterval": "interval",
     "EulerAncestral": "Euler ancestral",
     "EulerAncestralStored": "Euler ancestral (stored)",
     "DPMpp2M": "DPM-Solver++(2M)",
 }
 ZIGZAGS = ("Zigzag", "ImplicitZigzag", "FixedPoint")
-_SCALES = ("is", "version", "gamma1", "gamma2", "gamma_strong")  # fields of a sampler that are no part of its name
+_SCALES = ("is", "version", "gamma1", "gamma2", "gamma_strong", "plan")  # fields of a sampler that are no part of its name
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ GUIDANCES = (
     f"guidance=interval sampler=standard,zigzag {BOTH}",
     f"guidance.rescale=0.7 sampler=standard,zigzag {BOTH}",
     "guidance=cfgpp sampler=standard,zigzag gamma1=0.2,0.4,0.8",
+    f"guidance=apg,cfg_zero_star,tcfg,mambo,fdg sampler=standard,zigzag {BOTH}",
+    f"guidance=tpg guidance.first=0 guidance.scale=1 sampler=standard,zigzag {BOTH}",
 )
 SAMPLERS = (
     f"sampler=implicit_zigzag sampler.gap=own,last {BOTH}",
@@ -27,6 +29,10 @@ SAMPLERS = (
     f"sampler=reflection gamma2=1 weak.prompt='a photo' {BOTH}",
     f"sampler=standard,zigzag solver=euler_ancestral,euler_ancestral_stored {BOTH}",
     f"sampler=standard,zigzag solver=dpmpp_2m {BOTH}",
+    f"sampler=fsg sampler.interval=walked,as_run sampler.scale=0.6 {BOTH}",
+    f"sampler=repeated {BOTH}",
+    "sampler=repeated sampler.final=cfgpp sampler.scale=0.2,0.4",
+    f"sampler=rf_sampling guidance=text_mix guidance.high=1 guidance.low=-0.5 {BOTH}",
 )
 INGREDIENTS = (  # each field of a zigzag, beside the guidance that it amounts to
     "sampler=standard,zigzag,guidance_matched gamma1=1.5,2,3,4,6",
@@ -56,7 +62,7 @@ EXPERIMENT = Experiment(
         f"sampler=standard {BOTH} {MORE_STEPS} limit=200",
         *BEST,
     ),
-    cost="about two hours on one CPU core with runner.precision=bf16",
+    cost="about two and a half hours on one CPU core with runner.precision=bf16",
     layout=Layout(scores=("shapes_correct", "shapes_alignment", "shapes_fd")),
     page=page,
 )

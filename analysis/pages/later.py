@@ -1,0 +1,157 @@
+"""The page of what came after zigzag: each method at its best scale and equal evaluations, and its own controls."""
+
+from collections.abc import Mapping, Sequence
+
+from zz.analysis.paper.claims import Judged, Order, judged, order
+from zz.analysis.paper.spec import Column
+from zz.lab.results import Results
+from zz.lab.store.manifest import Row
+from zz.lab.view import CONTRADICTED, HOLDS, NOT_RUN, UNDECIDED, Table, Value, Verdict, View
+
+CLAIM = (
+    "At equal network evaluations Foresight guidance is better than zigzag, and both, with all that came after, than "
+    "classifier-free guidance with more steps."
+)
+ACCURACY = Column("accuracy", "shapes_correct", times=100)
+ALIGNMENT = Column("alignment", "shapes_alignment", times=100)
+SCORERS = ("shapes_correct", "shapes_strict", "shapes_alignment")
+PLAIN, ZIGZAG = "CFG", "zigzag"
+ROLES = {
+    "standard": "the same steps",
+    "guidance_matched": "its guidance",
+    "e_cfg": "its effective guidance",
+    "compute_matched_predictions": "as many predictions",
+    "compute_matched_evals": "as many evaluations",
+}
+SHORT = {HOLDS: "yes", CONTRADICTED: "no, less", UNDECIDED: "undecided"}
+Place = tuple[int, str]  # the budget, and the method
+
+
+def view(results: Results, budgets: Sequence[int], methods: Sequence[str]) -> View:
+    """What the store says.
+
+    budgets: network evaluations a picture
+    methods: what rows are called
+    """
+    rows = {(b, name): row for b in budgets for name in methods if (row := _scored(results, f"{b} | {name}"))}
+    against = {
+        other: _judged(results, rows, {place: rows.get((place[0], other)) for place in rows if place[1] != other})
+        for other in (PLAIN, ZIGZAG)
+    }
+    own = {role: _judged(results, rows, _controls(results, rows, role)) for role in ROLES}
+    notes = (
+        "each method at the scale that is best for it on `shapes_tune` (experiment=later_tuning)",
+        "accuracy: percent right; differences are paired, in points, with 95 % intervals; p by McNemar's test, "
+        "corrected by Holm's method over the lines of a column",
+    )
+    tables = tuple(_equal(results, b, rows, against) for b in budgets if any(place[0] == b for place in rows))
+    lacking = [f"{b} evaluations: {name}" for b in budgets for name in methods if (b, name) not in rows and b == budgets[0]]
+    return View(
+        "What came after, at equal evaluations",
+        _sentence(rows, against),
+        (*tables, _against_controls(rows, own)),
+        _verdicts(against, lacking),
+        (),
+        notes,
+    )
+
+
+def tuned(results: Results, budgets: Sequence[int], scales: Mapping[str, Sequence[str]]) -> View:
+    """The accuracy of each method at each of its scales, the best first."""
+    tables = []
+    for budget in budgets:
+        lines = []
+        for name, tried in scales.items():
+            found = {one: row for one in tried if (row := _scored(results, f"{budget} | {name} | {one}"))}
+            means = {one: results.mean(row, ACCURACY.scorer) for one, row in found.items()}
+            soft = {one: results.mean(row, ALIGNMENT.scorer).value for one, row in found.items()}
+            by_rank = sorted(means, key=lambda one: (-means[one].value, -soft[one]))
+            if by_rank:
+                others = ", ".join(f"{one}: {100 * means[one].value:.1f}" for one in by_rank[1:])
+                lines.append((name, by_rank[0], f"{100 * means[by_rank[0]].value:.1f}", others))
+        if lines:
+            head = ("method", "best", "accuracy, %", "others, %")
+            tables.append(Table(f"At most {budget} evaluations a picture", head, tuple(lines)))
+    return View("Scales of what came after", "The scale of each method that is best on prompts apart.", tuple(tables))
+
+
+def _scored(results: Results, label: str) -> Row | None:
+    row = results.manifest.labelled(label)
+    return row if row is not None and results.scored(row, ACCURACY.scorer) else None
+
+
+def _controls(results: Results, rows: Mapping[Place, Row], role: str) -> dict[Place, Row | None]:
+    return {place: dict(results.manifest.controls_of(row)).get(role) for place, row in rows.items()}
+
+
+def _judged(results: Results, rows: Mapping[Place, Row], others: Mapping[Place, Row | None]) -> dict[Place, Judged]:
+    """Each row less another, corrected over all of them."""
+    found = dict[Place, Order]()
+    for place, other in others.items():
+        if other is None or other.id == rows[place].id:
+            continue
+        one = order(results, place[1], rows[place], other, ACCURACY, ACCURACY.scorer, ACCURACY.head, "")
+        if one is not None:
+            found[place] = one
+    return dict(zip(found, judged(list(found.values())), strict=True))
+
+
+def _equal(
+    results: Results, budget: int, rows: Mapping[Place, Row], against: Mapping[str, Mapping[Place, Judged]]
+) -> Table:
+    """The methods at one budget, from the most accurate."""
+    mine = {name: row for (b, name), row in rows.items() if b == budget}
+    means = {name: [results.mean(row, scorer) for scorer in SCORERS if scorer in (row.scorers or {})] for name, row in mine.items()}
+    lines = []
+    for name in sorted(mine, key=lambda one: -means[one][0].value):
+        row, ledger = mine[name], results.store.cell(mine[name].cell)[0].ledger
+        cells: list[Value] = [f"{100 * x.value:.1f} [{100 * x.low:.1f}, {100 * x.high:.1f}]" for x in means[name]]
+        for other in (PLAIN, ZIGZAG):
+            one = against[other].get((budget, name))
+            cells += [one.order.difference, SHORT[one.status]] if one else [None, None]
+        scale = f"{ledger['sampler'].get('gamma1', 0):g}"
+        lines.append((name, str(ledger["steps"]), scale, str(row.predictions), str(row.evals), *cells))
+    scores = ("accuracy, %", "strict, %", "alignment, %")[: len(next(iter(means.values())))]
+    head = ("method", "T", "gamma1", "predictions", "evaluations", *scores, "less CFG", "more?", "less zigzag", "more?")
+    return Table(f"At most {budget} evaluations a picture", head, tuple(lines))
+
+
+def _against_controls(rows: Mapping[Place, Row], own: Mapping[str, Mapping[Place, Judged]]) -> Table:
+    """Each method less standard sampling that is its control, at its own scale."""
+    lines = []
+    for place in rows:
+        cells: list[Value] = []
+        for role in ROLES:
+            one = own[role].get(place)
+            cells += [one.order.difference, SHORT[one.status]] if one else [None, None]
+        if any(cell is not None for cell in cells):
+            lines.append((place[1], str(place[0]), *cells))
+    head = ("method", "budget", *(part for words in ROLES.values() for part in (f"less {words}", "more?")))
+    return Table("Less its controls, points", head, tuple(lines))
+
+
+def _sentence(rows: Mapping[Place, Row], against: Mapping[str, Mapping[Place, Judged]]) -> str:
+    if not rows:
+        return f"{CLAIM} (not run)"
+    said = []
+    for other, words in ((PLAIN, "classifier-free guidance with more steps"), (ZIGZAG, "zigzag")):
+        by_status: dict[str, list[str]] = {HOLDS: [], CONTRADICTED: [], UNDECIDED: []}
+        for (budget, name), one in against[other].items():
+            by_status[one.status].append(f"{name} ({budget})")
+        more, less = (", ".join(by_status[status]) or "nothing" for status in (HOLDS, CONTRADICTED))
+        said.append(f"Better than {words} for as many evaluations: {more}; worse: {less}; the others are undecided.")
+    return " ".join(said)
+
+
+def _verdicts(against: Mapping[str, Mapping[Place, Judged]], lacking: Sequence[str]) -> tuple[Verdict, ...]:
+    found = []
+    for other, judgements in against.items():
+        for (budget, name), one in judgements.items():
+            if other == PLAIN or name.startswith("FSG"):
+                d = one.order.difference
+                evidence = f"{d.value:+.1f} [{d.low:+.1f}, {d.high:+.1f}] points, n = {one.order.n}, p {one.p:.3f}"
+                found.append(Verdict(f"{budget} evaluations: {name} more than {other}", one.status, evidence, True))
+    return (*found, *(Verdict(f"{name} more than {PLAIN}", NOT_RUN) for name in lacking))
+
+
+__all__ = ["CLAIM", "tuned", "view"]

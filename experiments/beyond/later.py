@@ -1,0 +1,90 @@
+"""What came after zigzag, beside it at equal network evaluations, each method at its own best scale, with the controls.
+
+The scale of each is the best of a grid on other prompts: `experiment=later_tuning`, whose page names it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from zz.analysis.pages.later import CLAIM, view
+from zz.lab.experiment import Experiment, Layout
+
+COMMON = "model=shapes scorers=[shapes_correct,shapes_strict,shapes_alignment,shapes_similarity,cleanliness]"
+CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"
+CFG = tuple(f"gamma1={gamma:g}" for gamma in (1.5, 2, 3, 4, 6))
+PLUS = tuple(f"gamma1={gamma:g}" for gamma in (0.2, 0.4, 0.6, 0.8))
+BACK = tuple(f"gamma1={gamma:g}" for gamma in (1, 1.5, 2, 3, 4))  # of methods that go there and back
+FORESIGHT = tuple(f"gamma1={gamma:g} sampler.scale={scale:g}" for gamma in (1.5, 3, 5.5) for scale in (0.3, 0.6, 1))
+
+
+class Method(NamedTuple):
+    """One method.
+
+    words:  overrides
+    steps:  the most steps that its evaluations leave, at 40 a picture and at 100
+    scales: what is tried
+    best:   what was found to be best on `shapes_tune`, likewise
+    """
+
+    words: str
+    steps: tuple[int, int]
+    scales: tuple[str, ...]
+    best: tuple[str, str] = ("", "")
+
+
+METHODS = {
+    "CFG": Method("sampler=standard", (20, 50), CFG),
+    "CFG++": Method("sampler=standard guidance=cfgpp", (20, 50), PLUS),
+    "CFG x 2": Method("sampler=repeated", (10, 25), CFG),
+    "CFG++ x 2": Method(
+        "sampler=repeated sampler.final=cfgpp", (10, 25), tuple(f"sampler.scale={s:g}" for s in (0.2, 0.4, 0.6, 0.8))
+    ),
+    "resampling": Method("sampler=resampling", (10, 25), CFG),
+    "zigzag": Method("sampler=zigzag", (8, 20), BACK),
+    "zigzag, CFG++": Method("sampler=zigzag guidance=cfgpp", (8, 20), PLUS),
+    "implicit zigzag": Method("sampler=implicit_zigzag", (10, 25), BACK),
+    "implicit zigzag, last gap": Method("sampler=implicit_zigzag sampler.gap=last", (19, 49), BACK),
+    "FSG": Method("sampler=fsg", (12, 40), FORESIGHT),
+    "FSG, as run": Method("sampler=fsg sampler.interval=as_run", (12, 40), FORESIGHT),
+    "RF-Sampling": Method("sampler=rf_sampling guidance=text_mix guidance.high=1 guidance.low=-0.5", (7, 17), CFG),
+    "APG": Method("sampler=standard guidance=apg", (20, 50), CFG),
+    "CFG-Zero*": Method("sampler=standard guidance=cfg_zero_star", (20, 50), CFG),
+    "TCFG": Method("sampler=standard guidance=tcfg", (20, 50), CFG),
+    "FDG": Method("sampler=standard guidance=fdg", (20, 50), CFG),
+    "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), CFG),
+    "zigzag, APG": Method("sampler=zigzag guidance=apg guidance.momentum=0", (7, 17), BACK),
+    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), CFG),
+    "PAG": Method("sampler=standard guidance=pag", (13, 33), CFG),
+    "SEG": Method("sampler=standard guidance=seg", (13, 33), CFG),
+}
+BUDGETS = (40, 100)  # network evaluations a picture
+CLAIMED = ("CFG", "CFG++", "CFG x 2", "CFG++ x 2", "resampling", "zigzag", "FSG", "FSG, as run")  # at 100: FSG's table
+
+
+def entries() -> Iterator[tuple[int, str, int, Method]]:
+    """The budget, the name, which of its steps and scales, and the method."""
+    for which, budget in enumerate(BUDGETS):
+        for name, method in METHODS.items():
+            if not which or name in CLAIMED:
+                yield budget, name, which, method
+
+
+def cells() -> tuple[str, ...]:
+    """Each method at its best scale; the controls at the smaller budget."""
+    return tuple(
+        f"label='{budget} | {name}' {method.words} {method.best[which]} steps={method.steps[which]} "
+        + (CONTROLS if not which else "controls=[] limit=200")
+        + (" measurements=[effective_guidance]" if not which else "")
+        for budget, name, which, method in entries()
+        if method.best[which]
+    )
+
+
+EXPERIMENT = Experiment(
+    claim=CLAIM,
+    common=COMMON,
+    cells=cells(),
+    cost="about an hour on two CPU cores with runner.precision=bf16",
+    layout=Layout(scores=("shapes_correct", "shapes_alignment"), by="tag"),
+    view=lambda results: view(results, BUDGETS, tuple(METHODS)),
+)
