@@ -1,4 +1,4 @@
-"""Ours against diffusers' own Qwen-Image, on tiny random weights: true guidance in a rectified flow."""
+"""Ours against diffusers' own Qwen-Image and Z-Image, on tiny random weights: true guidance in a rectified flow."""
 
 import dataclasses
 import json
@@ -22,6 +22,7 @@ from zz.models.attention.reading import Reading, watched
 from zz.models.doctor import health
 from zz.models.pretrained.borrowed import adapted
 from zz.models.qwen_image import QwenImage
+from zz.models.z_image import ZImage
 
 T, GAMMA = 4, 4.0
 PROMPTS, NEGATIVE = ["a red star", "three blue rings, one of them large"], ["a ring", ""]
@@ -36,6 +37,12 @@ def qwen_image(pipe, gamma, negative, x, output="latent", prompts=PROMPTS):
         output_type=output,
     ).images
     return pipe._unpack_latents(said, *SIZE, pipe.vae_scale_factor)[:, :, 0] if output == "latent" else said
+
+
+def z_image(pipe, gamma, negative, x, output="latent", prompts=PROMPTS):
+    """diffusers' scale is of what is added to the conditional branch."""
+    told = {"guidance_scale": gamma - 1, "negative_prompt": negative and list(negative)}  # it changes its lists
+    return pipe(list(prompts), *SIZE, T, latents=x, output_type=output, **told).images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +63,13 @@ class Family:
         return zz.sample(model, prompts, sampler=sampler or zz.Standard(GAMMA), **settings | more)
 
 
-FAMILIES = {"qwen_image": Family(tiny_chat.qwen_image, qwen_image, (16, 8, 12), QwenImage)}
+FAMILIES = {
+    "qwen_image": Family(tiny_chat.qwen_image, qwen_image, (16, 8, 12), QwenImage),
+    "z_image": Family(tiny_chat.z_image, z_image, (16, 8, 12), ZImage),
+}
 PUBLISHED = {  # billions of parameters as published; each class's default configuration is the published one
     "qwen_image": (20.4, diffusers.QwenImageTransformer2DModel),
+    "z_image": (6.2, diffusers.ZImageTransformer2DModel),
 }
 
 
@@ -267,9 +278,10 @@ def test_maps_are_of_the_places_and_tokens_that_are_moved(family, pipe):
 
 def nudged(cond, token):
     """A condition, whatever its form, with one token of its first text moved."""
-    moved = [part.clone() for part in cond] if isinstance(cond, tuple) else [cond.clone()]
-    moved[0][0, token] += torch.randn(moved[0].shape[-1])
-    return type(cond)(*moved) if isinstance(cond, tuple) else moved[0]
+    first = cond[0] if isinstance(cond, list) else cond.tokens[0]
+    moved = first.clone()
+    moved[token] += torch.randn(first.shape[-1])
+    return [moved] if isinstance(cond, list) else cond._replace(tokens=moved[None])
 
 
 def test_what_it_is_told_is_what_diffusers_recommends(family):
@@ -278,7 +290,8 @@ def test_what_it_is_told_is_what_diffusers_recommends(family):
     told = {name: one.default for name, one in signature(kind.__call__).parameters.items()}
     model = family.describe("x")
     assert model.steps == told["num_inference_steps"]
-    assert model.gamma1 == told.get("true_cfg_scale", told["guidance_scale"])
+    gamma = told.get("true_cfg_scale", told["guidance_scale"])
+    assert model.gamma1 == gamma + (1 if model.name == "z_image" else 0)
     assert model.size == (1024, 1024)
 
 
@@ -305,3 +318,22 @@ def test_qwen_image_reads_as_much_text_as_it_is_told(tmp_path, monkeypatch):
     for name in ("guidance_embeds", "use_additional_t_cond", "use_layer3d_rope"):
         with pytest.raises(ValueError, match=f"has a transformer with {name}=True, which a QwenImagePipeline of diff"):
             zz.sample(tiny_chat.qwen_image(transformer=tiny_chat.qwen_image_transformer(**{name: True})), "a", steps=2)
+
+
+def test_z_image_needs_a_template_a_patch_and_places():
+    for parts, message in (
+        (
+            {"tokenizer": tiny_chat.chat_tokenizer()},
+            "the ZImagePipeline's tokenizer has no chat_template, in which its",
+        ),
+        (
+            {"transformer": tiny_chat.z_image_transformer(all_patch_size=(4,))},
+            r"has a transformer with all_patch_size=\[4\]; one with 2 is needed",
+        ),
+        (
+            {"transformer": tiny_chat.z_image_transformer(axes_lens=[1024, 8, 8])},
+            "size=64x144 is too large: this network knows places up to 128 pixels",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            zz.sample(tiny_chat.z_image(**parts), "a", steps=2, size=(64, 144))

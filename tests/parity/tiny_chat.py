@@ -7,10 +7,16 @@ import torch
 import transformers
 from tokenizers.pre_tokenizers import ByteLevel
 
+from tests.parity import tiny
+
 SPACE = "\N{LATIN CAPITAL LETTER G WITH DOT ABOVE}"  # as a byte of BPE
 TEMPLATE = (  # diffusers' for Qwen-Image, of which it drops the 34 tokens that stand before the prompt
     "system\nDescribe the image by detailing the color, shape, size, texture, quantity, text, spatial relationships of "
     "the objects and background:\nuser\nassistant\n"
+)
+TURNS = (  # of Qwen3's template what one message needs
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}"
 )
 
 
@@ -70,3 +76,38 @@ def qwen_image(**parts):
         "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(**shift),
     }
     return diffusers.QwenImagePipeline(**made | parts)
+
+
+def qwen3(**more):
+    return transformers.Qwen3Config(**chat_config(head_dim=8, **more))
+
+
+def z_image_transformer(seed=0, **more):
+    """Where there is nothing it has tokens of its own, which begin as zeros."""
+    torch.manual_seed(seed)
+    settings = {
+        "dim": 32,
+        "n_layers": 2,
+        "n_refiner_layers": 1,
+        "n_heads": 2,
+        "n_kv_heads": 2,
+        "cap_feat_dim": 32,
+        "axes_dims": [4, 6, 6],
+    }
+    made = diffusers.ZImageTransformer2DModel(**settings | more)
+    for token in (made.x_pad_token, made.cap_pad_token):
+        torch.nn.init.normal_(token)
+    return made
+
+
+def z_image(**parts):
+    """A ZImagePipeline, with the published one's scheduler."""
+    torch.manual_seed(0)
+    made = {
+        "text_encoder": transformers.Qwen3Model(qwen3()),
+        "tokenizer": chat_tokenizer(TURNS),
+        "transformer": z_image_transformer(),
+        "vae": tiny.deep_vae(channels=16, scaling_factor=0.3611, shift_factor=0.1159),
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=6.0),
+    }
+    return diffusers.ZImagePipeline(**made | parts)
