@@ -1,4 +1,4 @@
-"""Ours against diffusers' own Qwen-Image and Z-Image, on tiny random weights: true guidance in a rectified flow."""
+"""Ours against diffusers' own Qwen-Image, Z-Image and FLUX.2 [klein], on tiny random weights: true guidance in flows."""
 
 import dataclasses
 import json
@@ -20,6 +20,7 @@ from zz.diffusion.noise import starting_noise
 from zz.diffusion.prediction import from_velocity
 from zz.models.attention.reading import Reading, watched
 from zz.models.doctor import health
+from zz.models.flux2_klein import Flux2Klein
 from zz.models.pretrained.borrowed import adapted
 from zz.models.qwen_image import QwenImage
 from zz.models.z_image import ZImage
@@ -45,6 +46,26 @@ def z_image(pipe, gamma, negative, x, output="latent", prompts=PROMPTS):
     return pipe(list(prompts), *SIZE, T, latents=x, output_type=output, **told).images
 
 
+def flux2_klein(pipe, gamma, negative, x, output="latent", prompts=PROMPTS):
+    """Its latents come back as the autoencoder's. It knows no negative prompt but what is encoded already."""
+    said = pipe(
+        prompt=prompts,
+        negative_prompt_embeds=pipe.encode_prompt(negative)[0] if negative else None,
+        guidance_scale=gamma,
+        height=SIZE[0],
+        width=SIZE[1],
+        num_inference_steps=T,
+        latents=x,
+        output_type=output,
+    ).images
+    if output != "latent":
+        return said
+    bn = pipe.vae.bn
+    return torch.nn.functional.batch_norm(
+        pipe._patchify_latents(said), bn.running_mean, bn.running_var, eps=pipe.vae.config.batch_norm_eps
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Family:
     """A pipeline of diffusers, how it samples, and what we call it."""
@@ -66,10 +87,22 @@ class Family:
 FAMILIES = {
     "qwen_image": Family(tiny_chat.qwen_image, qwen_image, (16, 8, 12), QwenImage),
     "z_image": Family(tiny_chat.z_image, z_image, (16, 8, 12), ZImage),
+    "flux2_klein": Family(tiny_chat.flux2_klein, flux2_klein, (128, 4, 6), Flux2Klein),
 }
-PUBLISHED = {  # billions of parameters as published; each class's default configuration is the published one
-    "qwen_image": (20.4, diffusers.QwenImageTransformer2DModel),
-    "z_image": (6.2, diffusers.ZImageTransformer2DModel),
+PUBLISHED = {  # billions of parameters as published, and what moves their count in the published configuration
+    "qwen_image": (20.4, diffusers.QwenImageTransformer2DModel, {}),  # of which the class's defaults are
+    "z_image": (6.2, diffusers.ZImageTransformer2DModel, {}),  # the same
+    "flux2_klein": (  # the class's defaults are FLUX.2 [dev]'s; this is the 4B's, with three layers of Qwen3-4B as text
+        3.9,
+        diffusers.Flux2Transformer2DModel,
+        {
+            "num_layers": 5,
+            "num_single_layers": 20,
+            "num_attention_heads": 24,
+            "joint_attention_dim": 3 * 2560,
+            "guidance_embeds": False,
+        },
+    ),
 }
 
 
@@ -278,10 +311,15 @@ def test_maps_are_of_the_places_and_tokens_that_are_moved(family, pipe):
 
 def nudged(cond, token):
     """A condition, whatever its form, with one token of its first text moved."""
-    first = cond[0] if isinstance(cond, list) else cond.tokens[0]
-    moved = first.clone()
-    moved[token] += torch.randn(first.shape[-1])
-    return [moved] if isinstance(cond, list) else cond._replace(tokens=moved[None])
+    moved = (cond.tokens if isinstance(cond, tuple) else cond)[0].clone()
+    moved[token] += torch.randn(moved.shape[-1])
+    return (
+        cond._replace(tokens=moved[None])
+        if isinstance(cond, tuple)
+        else [moved]
+        if isinstance(cond, list)
+        else moved[None]
+    )
 
 
 def test_what_it_is_told_is_what_diffusers_recommends(family):
@@ -297,9 +335,9 @@ def test_what_it_is_told_is_what_diffusers_recommends(family):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_full_size_network_has_the_published_parameters(name):
-    billions, kind = PUBLISHED[name]
+    billions, kind, config = PUBLISHED[name]
     with torch.device("meta"):
-        network = kind()
+        network = kind(**config)
     count = sum(p.numel() for p in network.parameters()) / 1e9
     assert round(count, 1) == billions, count
     assert FAMILIES[name].describe.classes["transformer"] == kind.__name__
@@ -337,3 +375,28 @@ def test_z_image_needs_a_template_a_patch_and_places():
     ):
         with pytest.raises(ValueError, match=message):
             zz.sample(tiny_chat.z_image(**parts), "a", steps=2, size=(64, 144))
+
+
+def test_flux2_klein_shifts_by_size_and_steps():
+    """As diffusers does it, on both sides of the size beyond which the steps have no say."""
+    from diffusers.pipelines.flux2.pipeline_flux2_klein import compute_empirical_mu
+
+    for side in (512, 1024, 1536):
+        for steps in (4, 50):
+            own = zz.diffusion.schedules.shifted.Shifted(np.exp(compute_empirical_mu((side // 16) ** 2, steps)))
+            found = zz.ShiftedBySteps().sized((side, side)).nodes(zz.diffusion.levels.Flow(), steps)
+            assert [n.sigma for n in found] == pytest.approx([n.sigma for n in own.nodes(found.levels, steps)])
+    with pytest.raises(ValueError, match="shifts its times by the picture's size; give size, or schedule=shifted"):
+        zz.ShiftedBySteps().nodes(zz.diffusion.levels.Flow(), 4)
+
+
+def test_flux2_klein_is_not_dev():
+    dev = tiny_chat.flux2_transformer(guidance_embeds=True)
+    with pytest.raises(
+        ValueError, match=r"with guidance_embeds=True, which .* gives no scale to read; is it of FLUX.2"
+    ):
+        zz.sample(tiny_chat.flux2_klein(transformer=dev), "a", steps=2)
+    with pytest.raises(
+        ValueError, match="the Flux2KleinPipeline's tokenizer has no chat_template, in which its prompts"
+    ):
+        zz.sample(tiny_chat.flux2_klein(tokenizer=tiny_chat.chat_tokenizer()), "a", steps=2)

@@ -79,7 +79,7 @@ def qwen_image(**parts):
 
 
 def qwen3(**more):
-    return transformers.Qwen3Config(**chat_config(head_dim=8, **more))
+    return transformers.Qwen3Config(**chat_config(head_dim=8) | more)
 
 
 def z_image_transformer(seed=0, **more):
@@ -111,3 +111,38 @@ def z_image(**parts):
         "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=6.0),
     }
     return diffusers.ZImagePipeline(**made | parts)
+
+
+def flux2_transformer(seed=0, **more):
+    torch.manual_seed(seed)
+    settings = {
+        "num_layers": 1,
+        "num_single_layers": 2,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 96,
+        "axes_dims_rope": (4, 4, 4, 4),
+        "guidance_embeds": False,
+    }
+    return diffusers.Flux2Transformer2DModel(**settings | more)
+
+
+def flux2_vae():
+    """What it normalises latents by is learned."""
+    made = diffusers.AutoencoderKLFlux2(block_out_channels=(8,) * 4, norm_num_groups=4)
+    torch.nn.init.normal_(made.bn.running_mean)
+    torch.nn.init.uniform_(made.bn.running_var, 0.5, 2)
+    return made
+
+
+def flux2_klein(**parts):
+    """A Flux2KleinPipeline that is not distilled; it reads its text encoder after 9, 18 and 27 layers."""
+    torch.manual_seed(0)
+    made = {
+        "text_encoder": transformers.Qwen3ForCausalLM(qwen3(num_hidden_layers=28)),
+        "tokenizer": chat_tokenizer(TURNS),
+        "transformer": flux2_transformer(),
+        "vae": flux2_vae(),
+        "scheduler": diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+    }
+    return diffusers.Flux2KleinPipeline(**made | parts)
