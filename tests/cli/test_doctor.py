@@ -16,7 +16,7 @@ from huggingface_hub import constants
 import zz.cli.verbs.doctor
 import zz.doctor
 import zz.plan
-from tests.parity import tiny
+from tests.parity import tiny, tiny_chat
 from zz.hub import location as hub
 
 COMMIT, REPO = "0123456789abcdef0123456789abcdef01234567", "makers/model"
@@ -415,6 +415,20 @@ def test_a_transformer(doctor, tmp_path, option, monkeypatch):
         shutil.rmtree(tmp_path / "it" / "text_encoder_3")
         assert doctor(*line)[1]["weights"] == "missing"
         assert doctor(*line, "model.t5=false")[1]["weights"] == "ok"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["qwen_image", "z_image", "flux2_klein"])
+def test_a_transformer_that_a_chat_model_reads_to(doctor, tmp_path, option):
+    getattr(tiny_chat, option)().save_pretrained(tmp_path / "it")
+    line = [f"model={option}", *SD[2:], f"model.pretrained={tmp_path / 'it'}", "size=64", "model.card.memory_gb=0.1"]
+    code, states, out, _ = doctor(*line)
+    assert code == 0 and states["facts"] == states["weights"] == "ok"
+    assert "prediction_type=flow_prediction, 64x64" in out and "licence: Apache-2.0" in out
+    code, states, out, _ = doctor(*line[:-2], "size=72")
+    assert code == 1 and states["facts"] == "missing" and "must be multiples of 16" in out
+    (tmp_path / "it" / "vae" / "config.json").unlink()
+    assert doctor(*line)[1]["weights"] == "missing"
 
 
 def version_or_none(name):

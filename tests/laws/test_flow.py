@@ -20,6 +20,7 @@ from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.schedules.base import ModelSchedule
 from zz.diffusion.schedules.shifted import Shifted, ShiftedBySize
+from zz.diffusion.schedules.stretched import Stretched
 from zz.diffusion.schedules.uniform import UniformInTime
 from zz.diffusion.solvers.ddim import DDIM
 from zz.diffusion.solvers.dpmpp_2m import DPMpp2M
@@ -137,15 +138,29 @@ def test_a_shift_by_size_is_bound_to_a_picture():
         spacing.nodes(Flow(), 4)
 
 
+@pytest.mark.parametrize("T", [1, 2, 7])
+def test_a_stretched_schedule_ends_where_it_is_told(T):
+    """As diffusers' shift_terminal: 1 - t is scaled. One step has nothing to stretch."""
+    own, found = Shifted(3.0).nodes(Flow(), T), Stretched(Shifted(3.0), 0.02).nodes(Flow(), T)
+    assert found[0] == own[0] and found[-1] == own[-1]
+    if T > 1:
+        assert found[-2].sigma == pytest.approx(0.02) and found[-2].time == pytest.approx(20)
+        scales = [b.alpha / a.alpha for a, b in zip(own[1:-1], found[1:-1], strict=True)]
+        assert scales == pytest.approx([0.98 / own[-2].alpha] * (T - 1))
+    sized = Stretched(ShiftedBySize(), 0.02).sized((512, 512))
+    assert sized == Stretched(ShiftedBySize().sized((512, 512)), 0.02)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Shifted(0.0), "schedule.shift=0.0 must be at least"),
         (lambda: Shifted(3.0, 2.0), "schedule.last=2.0 lies outside"),
         (
-            lambda: from_config({"_class_name": "FlowMatchEulerDiscreteScheduler", "shift_terminal": 0.02}),
-            "a flow's scheduler with shift_terminal=0.02 is not supported",
+            lambda: from_config({"_class_name": "FlowMatchEulerDiscreteScheduler", "invert_sigmas": True}),
+            "a flow's scheduler with invert_sigmas=True is not supported",
         ),
+        (lambda: Stretched(Shifted(), 1.0), "schedule.terminal=1.0 lies outside"),
     ],
 )
 def test_refusals(make, message):

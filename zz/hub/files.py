@@ -44,8 +44,8 @@ def weights(names: Iterable[str], variant: str | None = None) -> list[str]:
 
 
 def settings(names: Iterable[str]) -> list[str]:
-    """Of a folder's file names, configurations and vocabularies; hidden files and copies ("x (1).json") are none."""
-    return sorted(name for name in names if re.fullmatch(r"[^.](?!.* \(\d+\)\.).*\.(json|txt|model)", name))
+    """Of a folder's names, configurations, vocabularies, templates; hidden files and copies ("x (1).json") are none."""
+    return sorted(name for name in names if re.fullmatch(r"[^.](?!.* \(\d+\)\.).*\.(json|txt|model|jinja)", name))
 
 
 def digest(

@@ -71,7 +71,7 @@ def command(model: Described, source: Source) -> str:
     kinds = [f".{model.variant}*.safetensors"] if model.variant else []
     if not model.variant or source.field != "pretrained":  # a part without the variant is loaded in full precision
         kinds += ["model.safetensors", "-of-*.safetensors"]
-    wanted = ["*.json", "*.txt", "*.model"]
+    wanted = ["*.json", "*.txt", "*.model", "*.jinja"]
     for part in source.lacks:
         if not part.startswith(("scheduler", "tokenizer")):
             inside = source.location.inside if source.location and source.field == part else part

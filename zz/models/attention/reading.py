@@ -40,6 +40,10 @@ class TextAttention:
     text: slice
     image: slice
 
+    def at(self, latent: tuple[int, int]) -> "TextAttention":
+        """This in networks at a latent (H, W): most have the text's columns in the same place at any size."""
+        return self
+
 
 # Stable Diffusion 1.x, 2.x and XL. The attn2 of motion modules attends from frame to frame, not to the text.
 UNET = TextAttention(
@@ -56,7 +60,7 @@ class Reading:
     """The maps of one evaluation of a network: a mean over heads, frames and layers, float32.
 
     where:    where the network attends to the text
-    words:    of each prompt
+    words:    of each prompt; a column behind the longest text has no share
     branch:   the index of the branch to read, of the `branches` that the batch consists of
     latent:   (H, W)
     size:     (h, w) of the maps
@@ -73,6 +77,9 @@ class Reading:
     sums: list[Tensor] = field(default_factory=list)  # (words, h, w) a prompt
     layers: int = 0
     sides: set[int] = field(default_factory=set)  # of all layers that computed attention
+
+    def __post_init__(self) -> None:
+        self.where = self.where.at(self.latent)
 
     def __call__(self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> None:
         """Add a layer. query, key: (batch, heads, tokens, d); the batch is ordered by branch, prompt, frame."""
@@ -92,7 +99,8 @@ class Reading:
             for row in range(begin, begin + frames):
                 text = text + shares(query[row], key[row], None if mask is None else mask[row], scale, self.where)
             text = text / frames
-            maps = torch.stack([text[:, columns].sum(1) for columns in words.values()]).view(1, -1, h, w)
+            there = [[c for c in columns if c < text.shape[1]] for columns in words.values()]
+            maps = torch.stack([text[:, columns].sum(1) for columns in there]).view(1, -1, h, w)
             resized = interpolate(maps, self.size, mode="bilinear", antialias=True)[0]
             if self.layers == 1:
                 self.sums.append(resized)

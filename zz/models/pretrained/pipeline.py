@@ -106,6 +106,11 @@ class LatentPipeline(Pipeline):
         return network.get("in_channels", 4)
 
     @classmethod
+    def depth(cls, vae: Mapping[str, Any]) -> int:
+        """The number of channels that the latents of an autoencoder of this configuration have."""
+        return vae.get("latent_channels", 4)
+
+    @classmethod
     @abstractmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         """The number of pixels that a picture's sides must be multiples of."""
@@ -116,7 +121,7 @@ class LatentPipeline(Pipeline):
 
         who: its owner, for the message
         """
-        if cls.channels(network) != vae["latent_channels"] or network.get("time_cond_proj_dim"):
+        if cls.channels(network) != cls.depth(vae) or network.get("time_cond_proj_dim"):
             raise ValueError(
                 f"{who} has a {cls.noun} that reads more than latents, a time and a text; it is not supported"
             )
@@ -217,7 +222,7 @@ class LatentPipeline(Pipeline):
     @torch.no_grad()
     def decode(self, x: Tensor) -> Tensor:
         with self._vae() as vae:
-            pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
+            pictures = self._vae_decode(vae, self._unscaled(x.to(vae.dtype)))
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to the CPU
         shown = (checked(pictures.float(), NO_PICTURE) / 2 + 0.5).clamp(0, 1)
         return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
@@ -226,7 +231,7 @@ class LatentPipeline(Pipeline):
     def encode_image(self, pictures: Tensor) -> Tensor:
         x = pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
         with self._vae() as vae:
-            found = vae.encode(x.to(vae.dtype)).latent_dist.mean
+            found = self._vae_encode(vae, x.to(vae.dtype))
         self.parts.maybe_free_model_hooks()
         return self._scaled(found.float())
 
@@ -255,6 +260,14 @@ class LatentPipeline(Pipeline):
         finally:
             if needed != own:
                 vae.to(own)
+
+    def _vae_decode(self, vae: Any, latents: Tensor) -> Tensor:
+        """What the autoencoder makes of latents in its own scale: pictures (B, 3, H, W) in [-1, 1]."""
+        return vae.decode(latents, return_dict=False)[0]
+
+    def _vae_encode(self, vae: Any, pictures: Tensor) -> Tensor:
+        """The inverse of `_vae_decode`, the mean where the autoencoder has a distribution."""
+        return vae.encode(pictures).latent_dist.mean
 
     def _vae_dtype(self) -> torch.dtype:
         """The dtype that the autoencoder must compute in."""

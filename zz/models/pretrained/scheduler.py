@@ -8,6 +8,7 @@ from zz.diffusion.levels import Flow, Levels, discrete
 from zz.diffusion.schedule import Nodes
 from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.schedules.shifted import Shifted, ShiftedBySize
+from zz.diffusion.schedules.stretched import Stretched
 from zz.diffusion.schedules.timesteps import Timesteps
 
 BENT = {  # of schedulers whose noise levels are not those of their timesteps, and what to choose instead
@@ -59,19 +60,22 @@ def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -
 
 
 def _flow_from_config(config: Mapping[str, Any], side: int, even: bool) -> tuple[Levels, Schedule]:
-    bent = ("invert_sigmas", "shift_terminal", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+    bent = ("invert_sigmas", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
     for name in (*bent, "stochastic_sampling"):
         if config.get(name):
             raise ValueError(f"a flow's scheduler with {name}={config[name]} is not supported; only shifted times are")
     N, shift = int(config.get("num_train_timesteps", 1000)), float(config.get("shift", 1.0))
-    if not config.get("use_dynamic_shifting", False):
+    spacing: Schedule
+    if config.get("use_dynamic_shifting", False):
+        spacing = ShiftedBySize(
+            mu=(float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))),
+            tokens=(int(config.get("base_image_seq_len", 256)), int(config.get("max_image_seq_len", 4096))),
+            side=side,
+            growth=config.get("time_shift_type", "exponential"),
+            last=None if even else 1 / N,
+        )
+    else:
         lowest = shift / N / (1 + (shift - 1) / N)  # diffusers shifts its already shifted smallest sigma again
-        return Flow(N), Shifted(shift, None if even else lowest)
-    spacing = ShiftedBySize(
-        mu=(float(config.get("base_shift", 0.5)), float(config.get("max_shift", 1.15))),
-        tokens=(int(config.get("base_image_seq_len", 256)), int(config.get("max_image_seq_len", 4096))),
-        side=side,
-        growth=config.get("time_shift_type", "exponential"),
-        last=None if even else 1 / N,
-    )
-    return Flow(N), spacing
+        spacing = Shifted(shift, None if even else lowest)
+    terminal = config.get("shift_terminal")
+    return Flow(N), Stretched(spacing, float(terminal)) if terminal else spacing
