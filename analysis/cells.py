@@ -30,7 +30,7 @@ NAMES = {
     "DPMpp2M": "DPM-Solver++(2M)",
 }
 ZIGZAGS = ("Zigzag", "ImplicitZigzag", "FixedPoint")
-_SCALES = ("is", "version", "gamma1", "gamma2", "gamma_strong", "plan")  # fields of a sampler that are no part of its name
+_SCALES = ("is", "version", "gamma1", "gamma2", "gamma_strong", "plan")  # no part of a sampler's name
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def view(results: Results, budgets: Sequence[int], methods: Sequence[str]) -> Vi
         "corrected by Holm's method over the lines of a column",
     )
     tables = tuple(_equal(results, b, rows, against) for b in budgets if any(place[0] == b for place in rows))
-    lacking = [f"{b} evaluations: {name}" for b in budgets for name in methods if (b, name) not in rows and b == budgets[0]]
+    lacking = [f"{budgets[0]} evaluations: {name}" for name in methods if (budgets[0], name) not in rows]
     return View(
         "What came after, at equal evaluations",
         _sentence(rows, against),
@@ -101,7 +101,10 @@ def _equal(
 ) -> Table:
     """The methods at one budget, from the most accurate."""
     mine = {name: row for (b, name), row in rows.items() if b == budget}
-    means = {name: [results.mean(row, scorer) for scorer in SCORERS if scorer in (row.scorers or {})] for name, row in mine.items()}
+    means = {
+        name: [results.mean(row, scorer) for scorer in SCORERS if scorer in (row.scorers or {})]
+        for name, row in mine.items()
+    }
     lines = []
     for name in sorted(mine, key=lambda one: -means[one][0].value):
         row, ledger = mine[name], results.store.cell(mine[name].cell)[0].ledger
