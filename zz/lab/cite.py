@@ -19,6 +19,7 @@ OWN = {  # nothing to cite: this project's own, a plain choice, or a class that 
         "model:shapes",
         "model:shapes_v",
         "model:shapes_turbo",
+        "model:shapes_flow",
         "PairGuidance",
         "Guider",
         "dataset:inline",
