@@ -8,7 +8,7 @@ E: a Swin transformer
 
 Modules and their names are those of the published checkpoints; the Swin transformer's are transformers', into which
 timm's are translated. It knows latents of one size only. Signs of singular vectors are the device's linear algebra's,
-and S depends on them: a GPU and a CPU make different noises of one.
+and S depends on them: a GPU and a CPU may make different noises of one.
 """
 
 import re
@@ -189,7 +189,12 @@ def _swin(state: Mapping[str, Tensor]) -> nn.Module:
         from transformers import SwinConfig, SwinModel
 
         both: Any = SwinModel.from_pretrained(
-            None, config=SwinConfig(**SWIN), state_dict=on_hub(state), dtype=torch.float32, output_loading_info=True
+            None,
+            config=SwinConfig(**SWIN),
+            state_dict=on_hub(state),
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told, and refused below
         )
     model, told = both
     wrong = {key: sorted(map(str, told[f"{key}_keys"]))[:3] for key in ("missing", "unexpected", "mismatched")}
