@@ -162,7 +162,6 @@ def draw(
     shape = pipeline.shape(size) if size is not None else tuple(x_T.shape[1:])  # type: ignore[union-attr]
     if x_T is not None and tuple(x_T.shape[1:]) != tuple(shape):
         raise ValueError(f"initial_latents has shape {tuple(x_T.shape)}; this size needs (B, *{tuple(shape)})")
-    start = starting_noise(seeds, shape) if x_T is None else x_T.float()  # the state is float32, whatever is given
     rule = schedule.bind(pipeline.schedule)
     nodes = (rule if size is None else rule.sized(size)).nodes(pipeline.levels, steps)
     guidance.check_nodes(nodes)
@@ -172,7 +171,11 @@ def draw(
         noise = KeyedNoise(tuple(seeds), tuple(shape))
         return sampler.sample(guided if around is None else around(guided), x, nodes, solver, noise, probe)
 
-    return walked(walk, start.to(pipeline.device), conditions, probe)
+    if x_T is None:
+        start = pipeline.start(starting_noise(seeds, shape).to(pipeline.device), conditions[0])
+    else:
+        start = x_T.float().to(pipeline.device)  # the state is float32, whatever is given
+    return walked(walk, start, conditions, probe)
 
 
 def opening(

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+import torch
 from huggingface_hub import constants
 
 import zz.cli.verbs.doctor
@@ -281,6 +282,25 @@ def test_a_lora(doctor, folder, tmp_path, monkeypatch):
     assert doctor(*line)[1]["packages"] == "ok"
     code, states, out, _ = doctor(*line, f"model.lora={lora}")
     assert states["packages"] == "missing" and "pip install peft" in out
+
+
+def test_an_npnet(doctor, tmp_path):
+    tiny.sdxl().save_pretrained(tmp_path / "sdxl")
+    parts = {"unet_svd": {}, "unet_embedding": {}, "embeeding": {"linear.weight": torch.zeros(8, 77 * 40)}}
+    torch.save(parts | {"alpha": torch.zeros(1), "beta": torch.zeros(1)}, tmp_path / "sdxl.pth")
+    line = ["model=sdxl", f"model.pretrained={tmp_path}/sdxl", "model.variant=null", "dataset=shapes", "scorers=[]"]
+    line.append("model.card.memory_gb=1")
+    assert "npnet" not in doctor(*line, "size=256")[1]
+    code, states, out, _ = doctor(*line, "size=256", f"model.npnet={tmp_path}/sdxl.pth")
+    assert code == 0 and states["npnet"] == states["facts"] == "ok", out
+    wanted = {
+        "size=16": (f"{tmp_path}/sdxl.pth", "maps the noise of 256x256 pixels only"),
+        "size=256": ("/nowhere.pth", "/nowhere.pth is neither a file that is there nor a hub id with a file"),
+        "size=[256,256]": ("gone/noise@v2/sdxl.pth", "hf download gone/noise sdxl.pth --revision v2"),
+    }
+    for size, (name, said) in wanted.items():
+        code, states, out, _ = doctor(*line, size, f"model.npnet={name}")
+        assert code == 1 and states["npnet"] == "missing" and states["facts"] == "ok" and said in out
 
 
 def test_facts(doctor, folder):

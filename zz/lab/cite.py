@@ -74,7 +74,7 @@ def _of_ledger(part: Mapping[str, Any]) -> Iterator[str]:
             yield str(value)
         elif name == "pipeline":
             yield "pretrained"
-        elif name in ("lora", "rescale") and value:
+        elif name in ("lora", "npnet", "rescale") and value:
             yield name
         if isinstance(value, Mapping):
             yield from _of_ledger(value)

@@ -86,6 +86,10 @@ class Pipeline(ABC):
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
         """The conditions and the unconditional conditions, each with one row per prompt."""
 
+    def start(self, noise: Tensor, cond: Any) -> Tensor:
+        """The latents that sampling starts from, of this noise and these conditions."""
+        return noise
+
     def cut(self, prompts: Sequence[str]) -> dict[str, int]:
         """Of these prompts those that a text encoder does not read to the end, and how many tokens it reads."""
         return {}
@@ -148,6 +152,10 @@ class Model(ABC):
 
     def asked(self, legs: Collection[Leg]) -> "Model":
         """The simplest model with the same predictions on these legs."""
+        return self
+
+    def as_leg(self) -> "Model":
+        """The model with the same predictions that leaves the starting noise as it is."""
         return self
 
     @abstractmethod

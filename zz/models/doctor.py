@@ -19,6 +19,7 @@ from zz.models.networks import PerLeg
 from zz.models.pretrained import lora
 from zz.models.pretrained.description import Pretrained
 from zz.models.pretrained.pipeline import prediction_type
+from zz.models.pretrained.starting import GoldenStart
 
 
 def health(
@@ -46,6 +47,8 @@ def _pretrained(model: Pretrained, size: tuple[int, int], precision: str, room: 
         checks += [_described(model, source)]
         checks += [_weights(model, source)] if source.location or source.hub else []
     checks += [_lora(model)] if model.fused_lora else []
+    if isinstance(model, GoldenStart) and model.npnet:
+        checks += [_npnet(model, model.npnet, size, all(source.location for source in found))]
     if hub := [source for source in found if source.hub]:
         checks += [_token(model, hub)] if model.card.gated else []
         checks += [_disk(model, hub)]
@@ -117,11 +120,27 @@ def _lora(model: Pretrained) -> Check:
     except ValueError as error:
         return Check("lora", "missing", name, str(error))
     if path is None:
-        remedy = f"zz.run brings it into {constants.HF_HUB_CACHE} (HF_HOME moves that); or: {lora.command(name)}"
-        return Check("lora", "missing", f"{name} is not here", remedy)
+        return Check("lora", "missing", f"{name} is not here", _brought(lora.command(name)))
     if not whole(path):
         return Check("lora", "missing", f"{path.name} cut short", f"copy {name} again")
     return Check("lora", "ok", f"{path}, at scale {model.lora_scale:g}; {path.stat().st_size / 1e9:.2g} GB")
+
+
+def _npnet(model: GoldenStart, name: str, size: tuple[int, int], described: bool) -> Check:
+    """described: whether the model's configurations are here, so that it is known whether it fits"""
+    try:
+        path = model.npnet_here(name)
+        if described:
+            model.check_npnet(name, size)
+    except ValueError as error:
+        return Check("npnet", "missing", name, str(error))
+    if path is None:
+        return Check("npnet", "missing", f"{name} is not here", _brought(model.npnet_command(name)))
+    return Check("npnet", "ok", f"{path}; {path.stat().st_size / 1e9:.2g} GB")
+
+
+def _brought(command: str) -> str:
+    return f"zz.run brings it into {constants.HF_HUB_CACHE} (HF_HOME moves that); or: {command}"
 
 
 def _token(model: Pretrained, hub: Sequence[Source]) -> Check:
@@ -179,7 +198,7 @@ def _facts(model: Pretrained, found: Sequence[Source], size: tuple[int, int], pr
         return Check("facts", "unknown", "not known before its configurations are here")
     try:
         plain = replace(model, lora=None, lora_scale=1.0, lora_layers="all")  # the LoRA has a check of its own
-        plain.check(size, (), precision)
+        plain.as_leg().check(size, (), precision)  # and so has the NPNet
     except ValueError as error:
         return Check("facts", "missing", "it is not as described, or cannot do what is asked", str(error))
     folders = [folder for source in found for folder in source.folders.values()]

@@ -10,6 +10,7 @@ from torch import Tensor
 from zz.models.attention.reading import TextAttention
 from zz.models.pretrained.description import two_sides
 from zz.models.pretrained.pipeline import LatentPipeline
+from zz.models.pretrained.starting import GoldenStart
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 TOKENS = 77, 256  # that CLIP and T5 read of a text
@@ -112,14 +113,16 @@ class HunyuanDiTPipeline(TransformerPipeline):
 
 
 @dataclass(frozen=True)
-class HunyuanDiT(TransformerModel):
-    """Any folder or hub repository for diffusers' HunyuanDiTPipeline; fields as in `TransformerModel`, and
+class HunyuanDiT(GoldenStart, TransformerModel):
+    """Any folder or hub repository for diffusers' HunyuanDiTPipeline; fields as in `TransformerModel`,
+    `GoldenStart`, and
 
     original_size: (height, width) given to the network of version 1.1 as the picture's before scaling; unused in 1.2
     """
 
     kind: ClassVar[str] = "HunyuanDiTPipeline"
     pipeline: ClassVar[type[LatentPipeline]] = HunyuanDiTPipeline
+    published: ClassVar[str] = "Klayand/GoldenNoiseModel/dit.pth"
     takes_lora: ClassVar[bool] = False
     classes: ClassVar[Mapping[str, str]] = {"transformer": "HunyuanDiT2DModel", **TransformerModel.classes}
     parts: ClassVar[tuple[str, ...]] = (

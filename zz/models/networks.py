@@ -77,10 +77,10 @@ class PerLeg(Model):
         for name, side in (("strong", self.strong), ("weak", self.weak)):
             check_text(f"{name}.prompt", side.prompt)
             check_text(f"{name}.negative_prompt", side.negative_prompt)
-            model = side.model and side.model.asked(tuple(Leg))
+            model = side.model and side.model.asked(tuple(Leg)).as_leg()
             side = replace(
                 side,
-                model=None if model == self.own else model,
+                model=None if model == self.own.as_leg() else model,
                 prompt=None if side.prompt == "{prompt}" else side.prompt,
             )
             object.__setattr__(self, name, side)
@@ -196,6 +196,9 @@ class PerLegPipeline(Pipeline):
         ]
         cond, uncond = zip(own, *others, strict=True)
         return PerNetwork(*cond), PerNetwork(*uncond)
+
+    def start(self, noise: Tensor, cond: PerNetwork) -> Tensor:
+        return self.own.start(noise, cond.own)
 
     def cut(self, prompts: Sequence[str]) -> dict[str, int]:
         found = self.own.cut(prompts)

@@ -10,6 +10,7 @@ from torch import Tensor
 from zz.models.base import Can
 from zz.models.pretrained.description import two_sides
 from zz.models.pretrained.pipeline import LatentPipeline, Text
+from zz.models.pretrained.starting import GoldenStart
 from zz.models.pretrained.unet import UNetModel, UNetPipeline
 
 
@@ -77,8 +78,9 @@ class StableDiffusionXLPipeline(UNetPipeline):
 
 
 @dataclass(frozen=True)
-class StableDiffusionXL(UNetModel):
-    """Any folder or hub repository for diffusers' StableDiffusionXLPipeline; fields as in `UNetModel`, and
+class StableDiffusionXL(GoldenStart, UNetModel):
+    """Any folder or hub repository for diffusers' StableDiffusionXLPipeline; fields as in `UNetModel`,
+    `GoldenStart`, and
 
     original_size: (height, width) given to the network as the picture's before scaling; None: the size that is drawn
     crop:          (top, left) given to the network as cut off
@@ -87,6 +89,7 @@ class StableDiffusionXL(UNetModel):
 
     kind: ClassVar[str] = "StableDiffusionXLPipeline"
     pipeline: ClassVar[type[LatentPipeline]] = StableDiffusionXLPipeline
+    published: ClassVar[str] = "Klayand/GoldenNoiseModel/sdxl.pth"
     parts: ClassVar[tuple[str, ...]] = (
         *("scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "unet", "vae"),
     )

@@ -68,7 +68,7 @@ def doctor(configs: Sequence[DictConfig]) -> int:
 def _fit(recipes: Sequence[Recipe], checks: Sequence[Check]) -> list[Check]:
     """Whether sampler, guidance, schedule and steps go with the model, where its configurations are here and right."""
     states = {check.name: check.state for check in checks}
-    if states.get("facts", "ok") != "ok" or states.get("lora") == "missing":
+    if states.get("facts", "ok") != "ok" or "missing" in (states.get("lora"), states.get("npnet")):
         return []
     try:
         named = {f"{found.sampler.name}, {found.steps} steps": None for found in (one.resolved() for one in recipes)}

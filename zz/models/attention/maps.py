@@ -97,6 +97,9 @@ class AttentionMaps(Pipeline):
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
         return self.pipeline.shape(size)
 
+    def start(self, noise: Tensor, cond: Any) -> Tensor:
+        return self.pipeline.start(noise, cond)
+
     def encode_image(self, pictures: Tensor) -> Tensor:
         return self.pipeline.encode_image(pictures)
 

@@ -19,6 +19,7 @@ from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.validate import as_tuple, check_choice, check_number, check_text
 from zz.hub.files import WEIGHTS, digest, file_digest, resolve, weights
 from zz.hub.location import Location, find
+from zz.hub.single import place
 from zz.models.base import PRECISIONS, Card, Model
 from zz.models.pretrained import lora
 from zz.models.pretrained.known import check_sizes, check_words, known_sizes, known_words
@@ -138,9 +139,7 @@ class Pretrained(Model):
                 at, _ = self.location(part)
                 found[part] = f"{at.repo}@{at.commit}" if at.repo else at.name
         if self.fused_lora:
-            at, path = lora.find(self.fused_lora)
-            file = path.relative_to(at.root).as_posix()
-            found["lora"] = f"{at.repo}@{at.commit}/{file}" if at.repo else str(path)
+            found["lora"] = place(*lora.find(self.fused_lora))
         return found
 
     def noise_levels(self) -> tuple[Levels, Schedule]:

@@ -7,12 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-from zz.hub import location as hub
 from zz.hub.files import tensors
 from zz.hub.location import Location, is_id
+from zz.hub.single import Single, named
 
 KIND = ".safetensors"
 FILE = f"pytorch_lora_weights{KIND}"  # the name that diffusers saves one under
@@ -25,26 +24,21 @@ def find(name: str) -> tuple[Location, Path]:
 
     Raises ValueError with the field, the name and the remedy.
     """
-    home, file = _split(name)
+    one = _single(name)
     try:
-        location = hub.find("model.lora", home, (file,))
+        return one.find()
     except ValueError as error:
         why = error.__cause__
         absent = isinstance(why, EntryNotFoundError) and not isinstance(why, LocalEntryNotFoundError)
-        if file == FILE and (absent or Path(home).is_dir()):
-            raise ValueError(f"{error}; name the file that it has, as in model.lora={home}/NAME{KIND}") from error
+        if one.file == FILE and (absent or Path(one.home).is_dir()):
+            raise ValueError(f"{error}; name the file that it has, as in model.lora={one.home}/NAME{KIND}") from error
         raise
-    return location, location.root / file
 
 
 def here(name: str) -> Path | None:
     """Its file; None if it must be downloaded. Downloads nothing; raises ValueError as `find`."""
-    home, file = _split(name)
-    if not is_id(home):
-        return find(name)[1]
-    repo, _, revision = home.partition("@")
-    found = try_to_load_from_cache(repo, file, revision=revision or None)
-    return Path(found) if isinstance(found, str) else None
+    one = _single(name)
+    return one.cached() if one.hub else find(name)[1]
 
 
 def check(name: str) -> None:
@@ -56,9 +50,7 @@ def check(name: str) -> None:
 
 def command(name: str) -> str:
     """The shell command that downloads its file."""
-    home, file = _split(name)
-    repo, _, revision = home.partition("@")
-    return f"hf download {repo} {file}" + (f" --revision {revision}" if revision else "")
+    return _single(name).command()
 
 
 def fuse(parts: Any, name: str, scale: float, texts: bool = True) -> None:
@@ -87,12 +79,9 @@ def fuse(parts: Any, name: str, scale: float, texts: bool = True) -> None:
     parts.unload_lora_weights()
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Its folder or hub id, and the file in it."""
-    if not name.endswith(KIND):
-        found = [path.name for path in Path(name).glob(f"[!.]*{KIND}")] if Path(name).is_dir() else []
-        return name, found[0] if len(found) == 1 else FILE
-    parts = name.split("/")
-    if len(parts) > 2 and is_id("/".join(parts[:2])) and not Path(name).is_file():
-        return "/".join(parts[:2]), "/".join(parts[2:])
-    return str(Path(name).parent), parts[-1]
+def _single(name: str) -> Single:
+    """The file, and the folder or repository that it is in."""
+    if name.endswith(KIND):
+        return named("model.lora", name)
+    found = [path.name for path in Path(name).glob(f"[!.]*{KIND}")] if Path(name).is_dir() else []
+    return Single("model.lora", name, found[0] if len(found) == 1 else FILE, is_id(name))

@@ -4,7 +4,7 @@ Text encoding and decoding are the diffusers pipeline's own methods; the loop ov
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar, NamedTuple
 
@@ -50,10 +50,12 @@ class LatentPipeline(Pipeline):
     release: whether text encoders stay on the CPU while nothing is encoded
     words:   those that it was trained on, where its vocabulary is closed; other prompts are refused
     sizes:   those that it was trained on, where it knows no others
+    npnet:   (noise, tokens of the condition) to what sampling starts from; None: from the noise
     """
 
     words: frozenset[str] | None = None
     sizes: tuple[tuple[int, int], ...] | None = None
+    npnet: Callable[[Tensor, Tensor], Tensor] | None = None
     network: ClassVar[str]  # the name of the denoising part
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
@@ -185,6 +187,10 @@ class LatentPipeline(Pipeline):
         for part in encoders:
             part.to("cpu")
         return conditions
+
+    @torch.no_grad()
+    def start(self, noise: Tensor, cond: Any) -> Tensor:
+        return noise if self.npnet is None else self.npnet(noise, cond[0])
 
     @property
     def reads(self) -> Mapping[str, int]:
