@@ -181,13 +181,13 @@ class Pretrained(Model):
                         f"model.{pipeline.network}={given} reads text of width {network.get(width)}, but this model's "
                         f"has {own.get(width)}"
                     )
-        if vae.get("latent_channels", 4) != pipeline.channels(network):
+        if pipeline.latents(vae) != pipeline.channels(network):
             what = f"model.vae={self.vae}" if self.vae else f"model.pretrained={home.name}"
             raise ValueError(
-                f"{what} has latents of {vae.get('latent_channels', 4)} channels, but the {pipeline.noun} reads "
+                f"{what} has latents of {pipeline.latents(vae)} channels, but the {pipeline.noun} reads "
                 f"{pipeline.channels(network)}"
             )
-        pipeline.check_network(network, {"latent_channels": 4, **vae}, f"model.pretrained={home.name}")
+        pipeline.check_network(network, vae, f"model.pretrained={home.name}")
         for part, config in ((pipeline.network, network), ("vae", vae)):
             wanted = self.classes.get(part)
             if wanted and config.get("_class_name", wanted) != wanted:

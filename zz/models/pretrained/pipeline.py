@@ -56,7 +56,7 @@ class LatentPipeline(Pipeline):
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
     widths: ClassVar[tuple[str, ...]]  # keys of the network's configuration that are widths of encoded text
-    spare: ClassVar[tuple[str, ...]] = ()  # text encoders and tokenizers that may be left out
+    spare: ClassVar[tuple[str, ...]] = ()  # parts that may be left out
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
         self.check_parts(parts)
@@ -104,6 +104,11 @@ class LatentPipeline(Pipeline):
         return network.get("in_channels", 4)
 
     @classmethod
+    def latents(cls, vae: Mapping[str, Any]) -> int:
+        """The number of latent channels of an autoencoder of this configuration."""
+        return vae.get("latent_channels", 4)
+
+    @classmethod
     @abstractmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         """The number of pixels that a picture's sides must be multiples of."""
@@ -114,7 +119,7 @@ class LatentPipeline(Pipeline):
 
         who: its owner, for the message
         """
-        if cls.channels(network) != vae["latent_channels"] or network.get("time_cond_proj_dim"):
+        if cls.channels(network) != cls.latents(vae) or network.get("time_cond_proj_dim"):
             raise ValueError(
                 f"{who} has a {cls.noun} that reads more than latents, a time and a text; it is not supported"
             )
@@ -143,10 +148,11 @@ class LatentPipeline(Pipeline):
         who: the scheduler's owner, for the message
         """
         name, said = str(config.get("_class_name")), prediction_type(config)
-        flow = "FlowMatch" in name
+        flow = "FlowMatch" in name or (said == FLOW and config.get("use_flow_sigmas"))
         if FLOW in cls.predicts and not flow:
             raise ValueError(
-                f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's"
+                f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's, or one "
+                f"with prediction_type={FLOW} and use_flow_sigmas=True"
             )
         if FLOW not in cls.predicts and (said == FLOW or "sigma_data" in config or config.get("use_flow_sigmas")):
             raise ValueError(f"{who} has a {name}; a discrete noise schedule is needed, such as DDIMScheduler's")
@@ -214,7 +220,7 @@ class LatentPipeline(Pipeline):
     def encode_image(self, pictures: Tensor) -> Tensor:
         x = pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
         with self._vae() as vae:
-            found = vae.encode(x.to(vae.dtype)).latent_dist.mean
+            found = self._code(vae, x.to(vae.dtype))
         self.parts.maybe_free_model_hooks()
         return self._scaled(found.float())
 
@@ -225,6 +231,10 @@ class LatentPipeline(Pipeline):
     @abstractmethod
     def _output(self, batch: Tensor, time: Tensor, conds: Sequence[Any]) -> Tensor:
         """The network's output for a batch (len(conds) * B, C, h, w), in its own dtype."""
+
+    def _code(self, vae: Any, x: Tensor) -> Tensor:
+        """What the autoencoder makes of pictures in [-1, 1], in its own scale."""
+        return vae.encode(x).latent_dist.mean
 
     @contextmanager
     def _vae(self) -> Iterator[Any]:
