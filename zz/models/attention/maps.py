@@ -203,7 +203,7 @@ class AttentionMaps(Pipeline):
         found, refused = [], None
         for tokenizer, taken in read:
             try:
-                here = columns(tokenizer, prompt, word, taken.stop and taken.stop - taken.start)
+                here = columns(tokenizer, prompt, word, taken.stop and taken.stop - taken.start, self.where)
                 found += [taken.start + c for c in here]
             except ValueError as error:  # a word beyond one tokenizer's last token may be read by another
                 refused = error

@@ -193,10 +193,14 @@ class LatentPipeline(Pipeline):
 
     def cut(self, prompts: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
+        where = self.attends
+        texts = [where.before + where.cleaned(prompt) for prompt in prompts]
         for name, most in self.reads.items() if prompts else ():
-            ids = getattr(self.parts, name)(list(prompts), padding=False, truncation=False, verbose=False).input_ids
+            tokenizer = getattr(self.parts, name)
+            ids = tokenizer(texts, padding=False, truncation=False, verbose=False).input_ids
+            end = most + where.skipped(tokenizer)
             found |= {
-                text: min(most, found.get(text, most)) for text, n in zip(prompts, ids, strict=True) if len(n) > most
+                text: min(most, found.get(text, most)) for text, n in zip(prompts, ids, strict=True) if len(n) > end
             }
         return found
 
