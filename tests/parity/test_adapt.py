@@ -116,7 +116,7 @@ def test_what_cannot_be_adapted(change, message):
 
 @pytest.mark.parametrize("wrong", ["sdxl", None, 3, torch.nn.Linear(1, 1)])
 def test_what_is_no_model(wrong):
-    known = "is no model; give one of zz's, .* or diffusers' .*StableDiffusionPipeline, StableDiffusionXLPipeline$"
+    known = "is no model; give one of zz's, .* or diffusers' .*StableDiffusionPipeline, .*XLPipeline, WanPipeline$"
     with pytest.raises(ValueError, match=known):
         zz.sample(wrong, PROMPT, **FAST)
 
@@ -147,7 +147,7 @@ def test_the_pipeline_of_every_model_is_found_without_a_list():
     for name, kind in found.items():
         assert kind.__name__ == name and issubclass(kind, getattr(zz, name))
     assert {"AnimateDiffPipeline", "FluxPipeline", "HunyuanDiTPipeline", "StableDiffusion3Pipeline"} < set(found)
-    assert "SanaPipeline" in found
+    assert {"SanaPipeline", "WanPipeline"} < set(found)
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3", "flux"])

@@ -6,6 +6,8 @@ import diffusers
 import torch
 import transformers
 
+from tests.parity.tiny import t5_tokenizer
+
 
 def gemma_tokenizer():
     """A space belongs to the letter after it, as in Gemma's own."""
@@ -74,3 +76,58 @@ def sana(**parts):
         "scheduler": flow_solver(diffusers.DPMSolverMultistepScheduler),
     }
     return diffusers.SanaPipeline(**made | parts)
+
+
+def wan_vae(seed=0, **more):
+    """One that halves three times, and makes 4 frames of each latent after the first."""
+    torch.manual_seed(seed)
+    settings = {
+        "base_dim": 8,
+        "z_dim": 4,
+        "dim_mult": [1, 1, 1, 1],
+        "num_res_blocks": 1,
+        "latents_mean": (-0.7, 0.2, 0.9, -0.1),
+        "latents_std": (2.8, 1.5, 0.7, 1.2),
+    }
+    return diffusers.AutoencoderKLWan(**settings | more)
+
+
+def wan_vae_22(seed=0):
+    """Like that of Wan 2.2 TI2V 5B, on patches of 2 pixels."""
+    patches = {"patch_size": 2, "in_channels": 12, "out_channels": 12, "scale_factor_spatial": 16}
+    return wan_vae(seed, is_residual=True, **patches)
+
+
+def wan_transformer(seed=0, **more):
+    torch.manual_seed(seed)
+    settings = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 12,
+        "in_channels": 4,
+        "out_channels": 4,
+        "text_dim": 16,
+        "freq_dim": 16,
+        "ffn_dim": 32,
+        "num_layers": 2,
+        "rope_max_seq_len": 32,
+    }
+    return diffusers.WanTransformer3DModel(**settings | more)
+
+
+def umt5(width):
+    sizes = {"d_model": width, "d_kv": 8, "d_ff": 2 * width, "num_layers": 2, "num_heads": 2}
+    return transformers.UMT5EncoderModel(transformers.UMT5Config(vocab_size=40, **sizes))
+
+
+def wan(version="2.1", **parts):
+    """A WanPipeline like Wan 2.1's or Wan 2.2 TI2V 5B's; its scheduler is UniPC's, as published."""
+    torch.manual_seed(0)
+    made = {
+        "text_encoder": umt5(16),
+        "tokenizer": t5_tokenizer(),
+        "transformer": wan_transformer(),
+        "vae": wan_vae() if version == "2.1" else wan_vae_22(),
+        "scheduler": flow_solver(diffusers.UniPCMultistepScheduler, 3.0 if version == "2.1" else 5.0),
+        "expand_timesteps": version != "2.1",
+    }
+    return diffusers.WanPipeline(**made | parts)

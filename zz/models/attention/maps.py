@@ -115,7 +115,9 @@ class AttentionMaps(Pipeline):
         else:
             H, W = x.shape[-2:]
             words = self._columns[self._first :]
-            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), self._map or (H, W), self.side)
+            frames = x.shape[2] if self.where.whole_clips and x.ndim == 5 else 1
+            size = self._map or (H, W)
+            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), size, self.side, frames)
             with watched(self.modules.values(), reading):
                 predictions = self.pipeline(x, node, *conds)
             maps = reading.maps()

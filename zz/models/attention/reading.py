@@ -33,7 +33,7 @@ class TextAttention:
     before:     what the tokenizers read before a prompt, of whose tokens the network is shown the first, and the last
                 as far as columns reach: diffusers reads len(tokens of it) - 2 more than are columns
     cleaned:    a prompt as the tokenizers read it
-    frames:     how many pictures' positions follow one another among the queries
+    whole_clips: whether all frames of a clip are queries of one row, one after another; otherwise each is a row
 
     Joint attention with n tokens of text at the end has text=slice(-n, None) and image=slice(None, -n).
     """
@@ -45,7 +45,7 @@ class TextAttention:
     image: slice
     before: str = ""
     cleaned: Callable[[str], str] = str
-    frames: int = 1
+    whole_clips: bool = False
 
     def skipped(self, tokenizer: Any) -> int:
         """How many tokens of `before` are read and not shown."""
@@ -72,6 +72,7 @@ class Reading:
     latent:   (H, W)
     size:     (h, w) of the maps
     side:     only layers whose grid has this longer side are read; None: all
+    frames:   of a clip, that are queries of one row
     """
 
     where: TextAttention
@@ -81,17 +82,16 @@ class Reading:
     latent: tuple[int, int]
     size: tuple[int, int]
     side: int | None
+    frames: int = 1
     sums: list[Tensor] = field(default_factory=list)  # (words, h, w) a prompt
     layers: int = 0
     sides: set[int] = field(default_factory=set)  # of all layers that computed attention
 
     def __call__(self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> None:
         """Add a layer. query, key: (batch, heads, tokens, d); the batch is ordered by branch, prompt, frame."""
-        if (n := self.where.frames) > 1:  # (batch, heads, frames * tokens, d) -> (batch * frames, heads, tokens, d)
-            if mask is not None:
-                mask = mask.expand(*query.shape[:3], key.shape[2]).unflatten(2, (n, -1)).transpose(1, 2).flatten(0, 1)
-            query = query.unflatten(2, (n, -1)).transpose(1, 2).flatten(0, 1)
-            key = key.repeat_interleave(n, dim=0)
+        if mask is not None:
+            mask = self._by_frame(mask.expand(*query.shape[:3], key.shape[2]))
+        query, key = self._by_frame(query), key.repeat_interleave(self.frames, dim=0)
         batch, _, queries, _ = query[:, :, self.where.image].shape
         h, w = grid(queries, self.latent)
         self.sides.add(max(h, w))
@@ -100,8 +100,6 @@ class Reading:
         self.layers += 1
         frames = batch // (self.branches * len(self.words))
         first = self.branch * len(self.words) * frames
-        if mask is not None:
-            mask = mask.expand(*query.shape[:3], key.shape[2])
         for b, words in enumerate(self.words):
             begin = first + b * frames
             text = torch.zeros((), device=query.device)
@@ -114,6 +112,10 @@ class Reading:
                 self.sums.append(resized)
             else:
                 self.sums[b] += resized
+
+    def _by_frame(self, x: Tensor) -> Tensor:
+        """(batch, heads, frames * queries, d) as (batch * frames, heads, queries, d)."""
+        return x.unflatten(2, (self.frames, -1)).transpose(1, 2).flatten(0, 1)
 
     def maps(self) -> list[Maps]:
         """One per prompt, on the CPU. Raises ValueError if no layer was read."""

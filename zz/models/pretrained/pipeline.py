@@ -87,6 +87,11 @@ class LatentPipeline(Pipeline):
         """The network."""
         return getattr(self.parts, self.network)
 
+    @property
+    def factor(self) -> int:
+        """Pixels a side of one latent."""
+        return self.parts.vae_scale_factor
+
     @classmethod
     def check_parts(cls, parts: Any) -> None:
         """Raise ValueError if a part that is needed was left out."""
@@ -161,10 +166,10 @@ class LatentPipeline(Pipeline):
         return said
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        config, factor = self.net.config, self.parts.vae_scale_factor
+        config = self.net.config
         self.check_size(size, config, self.parts.vae.config)
         check_sizes(self.sizes, size)
-        return self.channels(config), size[0] // factor, size[1] // factor
+        return self.channels(config), size[0] // self.factor, size[1] // self.factor
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
@@ -218,11 +223,11 @@ class LatentPipeline(Pipeline):
             pictures = vae.decode(self._unscaled(x.to(vae.dtype)), return_dict=False)[0]
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to the CPU
         shown = (checked(pictures.float(), NO_PICTURE) / 2 + 0.5).clamp(0, 1)
-        return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
+        return (shown * 255).round().to("cpu", torch.uint8).movedim(1, -1)
 
     @torch.no_grad()
     def encode_image(self, pictures: Tensor) -> Tensor:
-        x = pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+        x = pictures.to(self.device).movedim(-1, 1) / 127.5 - 1
         with self._vae() as vae:
             found = self._code(vae, x.to(vae.dtype))
         self.parts.maybe_free_model_hooks()
