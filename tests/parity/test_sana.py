@@ -234,6 +234,10 @@ def test_a_prompt_is_cut_where_its_last_letter_changes_nothing(model, instructed
             {"transformer": tiny_flow.sana_transformer(guidance_embeds=True)},
             "with guidance_embeds=True.*is it of Sana-Sprint",
         ),
+        (
+            {"scheduler": diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True)},
+            "with use_dynamic_shifting=True, which a SanaPipeline of diffusers tells no size; set it to False",
+        ),
         ({"transformer": tiny_flow.sana_transformer(in_channels=8)}, "reads more than latents"),
         ({"text_encoder": None}, r"the SanaPipeline has no text_encoder, which zz needs: .*or set pipe\.text_encoder"),
     ],

@@ -183,6 +183,14 @@ def test_half_precision_keeps_its_state_in_full(kind, opened):
     assert (found - full).abs().max() < 0.1 * full.abs().max()
 
 
+def test_its_autoencoder_stays_in_full_precision(kind, model):
+    with model.open(precision="bf16") as opened:
+        assert opened.net.dtype == torch.bfloat16 and opened.parts.vae.dtype == torch.float32
+        assert opened.parts.text_encoder.dtype == torch.bfloat16
+        clips = ours(opened, output="image")
+    assert len(clips[0]) == F and clips[0][0].size == kind.size[::-1]
+
+
 def test_a_lora_for_it_is_diffusers_own(kind, model, tmp_path):
     tiny.lora(tiny_flow.wan(), tmp_path / "lora")
     other = tiny.ready(diffusers.WanPipeline.from_pretrained(kind.folder))

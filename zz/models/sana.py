@@ -31,6 +31,7 @@ class SanaPipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    by_size: ClassVar[bool] = False
     widths: ClassVar[tuple[str, ...]] = ("caption_channels",)
 
     def __init__(

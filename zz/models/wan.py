@@ -28,6 +28,7 @@ class WanPipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    by_size: ClassVar[bool] = False
     widths: ClassVar[tuple[str, ...]] = ("text_dim",)
     spare: ClassVar[tuple[str, ...]] = ("transformer_2",)
 
@@ -142,6 +143,7 @@ class Wan(TransformerModel):
     classes: ClassVar[Mapping[str, str]] = {"transformer": "WanTransformer3DModel", "vae": "AutoencoderKLWan"}
     parts: ClassVar[tuple[str, ...]] = ("scheduler", "text_encoder", "tokenizer", "transformer", "vae")
     without: ClassVar[Mapping[str, Any]] = {"transformer_2": None}
+    full: ClassVar[tuple[str, ...]] = ("vae",)  # as diffusers' documentation has it
 
     gamma1: float = 5.0
     size: tuple[int, int] = SIZE

@@ -57,6 +57,7 @@ class LatentPipeline(Pipeline):
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
     widths: ClassVar[tuple[str, ...]]  # keys of the network's configuration that are widths of encoded text
     spare: ClassVar[tuple[str, ...]] = ()  # parts that may be left out
+    by_size: ClassVar[bool] = True  # whether diffusers tells a flow's scheduler the picture's size
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
         self.check_parts(parts)
@@ -163,6 +164,11 @@ class LatentPipeline(Pipeline):
             raise ValueError(f"{who} has a {name}; a discrete noise schedule is needed, such as DDIMScheduler's")
         if said not in cls.predicts:
             raise ValueError(f"{who} predicts {said!r}; known are {', '.join(cls.predicts)}")
+        if flow and not cls.by_size and config.get("use_dynamic_shifting"):
+            raise ValueError(
+                f"{who} has a {name} with use_dynamic_shifting=True, which a {cls.__name__} of diffusers tells no "
+                "size; set it to False, and the shift"
+            )
         return said
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
