@@ -49,7 +49,7 @@ def test_entries_are_whole_and_name_what_there_is():
 def test_what_can_be_used_has_a_reference_or_needs_none(word):
     named = any(word in one.of for one in KNOWN) or word in OWN
     if word.startswith("model:"):  # or the class that opens it has
-        named |= bool(re.search(r"(flux|sdxl|sd3|hunyuan|animatediff|dreamshaper|qwen_image|z_image)", word))
+        named |= bool(re.search(r"(flux|sdxl|sd3|hunyuan|animatediff|dreamshaper|qwen_image|z_image|sana|wan)", word))
     assert named
 
 

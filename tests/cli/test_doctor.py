@@ -17,7 +17,7 @@ from huggingface_hub import constants
 import zz.cli.verbs.doctor
 import zz.doctor
 import zz.plan
-from tests.parity import tiny, tiny_chat
+from tests.parity import tiny, tiny_chat, tiny_flow
 from zz.hub import location as hub
 
 COMMIT, REPO = "0123456789abcdef0123456789abcdef01234567", "makers/model"
@@ -417,17 +417,20 @@ def test_a_gpu_that_torch_does_not_see(doctor, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", ["hunyuan_dit_12", "sd3", "flux_dev"])
+@pytest.mark.parametrize("option", ["hunyuan_dit_12", "sd3", "flux_dev", "sana", "wan21"])
 def test_a_transformer(doctor, tmp_path, option, monkeypatch):
     """Its parts, what it predicts, its T5 where it has one, and a tokenizer that needs another package."""
-    make = {"sd3": tiny.sd3, "flux_dev": tiny.flux}.get(option, lambda: tiny.hunyuan("1.2"))
+    flows = {"sd3": tiny.sd3, "flux_dev": tiny.flux, "sana": tiny_flow.sana, "wan21": tiny_flow.wan}
+    make = flows.get(option, lambda: tiny.hunyuan("1.2"))
     make().save_pretrained(tmp_path / "it")
     line = [f"model={option}", *SD[2:], f"model.pretrained={tmp_path / 'it'}", "size=64", "model.card.memory_gb=0.1"]
+    line += ["model.variant=null"]
     code, states, out, _ = doctor(*line, "model.card.gated=false")
     assert code == 0 and states["facts"] == states["weights"] == "ok"
     assert f"prediction_type={'v_prediction' if option == 'hunyuan_dit_12' else 'flow_prediction'}, 64x64" in out
-    (tmp_path / "it" / "tokenizer_2" / "tokenizer.json").unlink()
-    (tmp_path / "it" / "tokenizer_2" / "spiece.model").write_bytes(b"")
+    tokenizer = tmp_path / "it" / ("tokenizer" if option in ("sana", "wan21") else "tokenizer_2")
+    (tokenizer / "tokenizer.json").unlink()
+    (tokenizer / "spiece.model").write_bytes(b"")
     monkeypatch.setattr("zz.models.doctor.version", lambda name: version_or_none(name))
     code, states, out, _ = doctor(*line)
     assert code == 1 and states["packages"] == "missing" and "pip install sentencepiece protobuf" in out

@@ -147,6 +147,7 @@ def test_the_pipeline_of_every_model_is_found_without_a_list():
     for name, kind in found.items():
         assert kind.__name__ == name and issubclass(kind, getattr(zz, name))
     assert {"AnimateDiffPipeline", "FluxPipeline", "HunyuanDiTPipeline", "StableDiffusion3Pipeline"} < set(found)
+    assert {"SanaPipeline", "WanPipeline"} < set(found)
 
 
 @pytest.mark.parametrize("kind", ["sd", "sdxl", "sd3", "flux"])

@@ -7,7 +7,14 @@ four digits: sigmas agree to 1e-4 of themselves, timesteps to what that moves th
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DModel,
+    UniPCMultistepScheduler,
+)
 from diffusers.schedulers import AysSchedules
 
 from zz.diffusion.levels import Flow, discrete
@@ -17,6 +24,7 @@ from zz.diffusion.samplers.standard import Standard
 from zz.diffusion.schedules.ays import AYS, TABLES
 from zz.diffusion.schedules.explicit import Explicit
 from zz.diffusion.schedules.karras import Karras
+from zz.diffusion.schedules.multistep import MultistepShifted
 from zz.diffusion.schedules.timesteps import Timesteps
 from zz.diffusion.solvers.ddim import DDIM
 from zz.models.pretrained.scheduler import from_config
@@ -198,3 +206,56 @@ def test_ays_from_alpha_zero_is_the_list():
 def test_fields_are_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
+
+
+def from_scheduler(scheduler):
+    return from_config({**scheduler.config, "_class_name": type(scheduler).__name__})
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 5.0, 7.3])
+@pytest.mark.parametrize("kind", [DPMSolverMultistepScheduler, UniPCMultistepScheduler])
+def test_a_multistep_solvers_flow_is_its_own_to_the_bit(kind, shift):
+    scheduler = kind(**FLOW, flow_shift=shift)
+    levels, rule = from_scheduler(scheduler)
+    assert levels == Flow(1000) and isinstance(rule, MultistepShifted)
+    for T in range(1, 101):
+        scheduler.set_timesteps(T)
+        nodes = rule.nodes(levels, T)
+        assert np.array_equal(np.float32([node.sigma for node in nodes]), scheduler.sigmas.numpy())
+        assert times(nodes).tolist() == scheduler.timesteps.tolist()
+        assert all(node.alpha == 1 - node.sigma for node in nodes)
+
+
+def test_flow_eulers_flow_is_its_own():
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    levels, rule = from_scheduler(scheduler)
+    for T in TS:
+        scheduler.set_timesteps(T)
+        nodes = rule.nodes(levels, T)
+        assert np.allclose([node.sigma for node in nodes], scheduler.sigmas.numpy(), rtol=1e-6, atol=0)
+        assert np.allclose(times(nodes), scheduler.timesteps.numpy(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"_class_name": "DEISMultistepScheduler"}, "of class DEISMultistepScheduler is not supported; FlowMatchEuler"),
+        ({"use_karras_sigmas": True}, "a flow's scheduler with use_karras_sigmas=True is not supported"),
+        ({"use_dynamic_shifting": True}, "a flow's scheduler with use_dynamic_shifting=True is not supported"),
+        ({"shift_terminal": 0.1}, r"a flow's scheduler with shift_terminal=0\.1 is not supported"),
+        ({"final_sigmas_type": "sigma_min"}, "with final_sigmas_type=sigma_min is not supported; only zero is"),
+    ],
+)
+def test_other_flows_of_multistep_solvers_are_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        from_config({"_class_name": "UniPCMultistepScheduler", **FLOW, **config})
+
+
+def test_a_multistep_flow_needs_a_flow():
+    with pytest.raises(ValueError, match="needs a rectified-flow model"):
+        MultistepShifted().nodes(CURVE, 4)
+    with pytest.raises(ValueError, match="steps=0 must be at least 1"):
+        MultistepShifted().nodes(Flow(), 0)

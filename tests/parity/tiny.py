@@ -283,7 +283,7 @@ def lora(pipe, folder, alpha=3, seed=0):
     attention = ["to_q", "to_k", "to_v", "to_out.0"]
     targets = {"unet": [*attention, "conv1", "proj_in"], "transformer": [*attention, "proj_out"]}
     layers = {}
-    for name in pipe._lora_loadable_modules:
+    for name in (name for name in pipe._lora_loadable_modules if getattr(pipe, name) is not None):
         config = peft.LoraConfig(
             r=2,
             lora_alpha=alpha,

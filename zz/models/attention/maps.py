@@ -118,7 +118,9 @@ class AttentionMaps(Pipeline):
         else:
             H, W = x.shape[-2:]
             words = self._columns[self._first :]
-            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), self._map or (H, W), self.side)
+            frames = x.shape[2] if self.where.whole_clips and x.ndim == 5 else 1
+            size = self._map or (H, W)
+            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), size, self.side, frames)
             with watched(self.modules.values(), reading):
                 predictions = self.pipeline(x, node, *conds)
             maps = reading.maps()
@@ -206,7 +208,7 @@ class AttentionMaps(Pipeline):
         found, refused = [], None
         for tokenizer, taken in read:
             try:
-                here = columns(tokenizer, prompt, word, taken.stop and taken.stop - taken.start)
+                here = columns(tokenizer, prompt, word, taken.stop and taken.stop - taken.start, self.where)
                 found += [taken.start + c for c in here]
             except ValueError as error:  # a word beyond one tokenizer's last token may be read by another
                 refused = error

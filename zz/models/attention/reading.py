@@ -30,6 +30,10 @@ class TextAttention:
     tokenizers: the name of each tokenizer among diffusers' parts, and the text's columns that its tokens occupy
     text:       the text's columns among the keys
     image:      the picture's positions among the queries
+    before:     what the tokenizers read before a prompt, of whose tokens the network is shown the first, and the last
+                as far as columns reach: diffusers reads len(tokens of it) - 2 more than are columns
+    cleaned:    a prompt as the tokenizers read it
+    whole_clips: whether all frames of a clip are queries of one row, one after another; otherwise each is a row
 
     Joint attention with n tokens of text at the end has text=slice(-n, None) and image=slice(None, -n).
     """
@@ -39,6 +43,13 @@ class TextAttention:
     tokenizers: Mapping[str, slice]
     text: slice
     image: slice
+    before: str = ""
+    cleaned: Callable[[str], str] = str
+    whole_clips: bool = False
+
+    def skipped(self, tokenizer: Any) -> int:
+        """How many tokens of `before` are read and not shown."""
+        return max(0, len(tokenizer.encode(self.before)) - 2) if self.before else 0
 
     def at(self, latent: tuple[int, int]) -> "TextAttention":
         """This in networks at a latent (H, W): most have the text's columns in the same place at any size."""
@@ -65,6 +76,7 @@ class Reading:
     latent:   (H, W)
     size:     (h, w) of the maps
     side:     only layers whose grid has this longer side are read; None: all
+    frames:   of a clip, that are queries of one row
     """
 
     where: TextAttention
@@ -74,6 +86,7 @@ class Reading:
     latent: tuple[int, int]
     size: tuple[int, int]
     side: int | None
+    frames: int = 1
     sums: list[Tensor] = field(default_factory=list)  # (words, h, w) a prompt
     layers: int = 0
     sides: set[int] = field(default_factory=set)  # of all layers that computed attention
@@ -83,6 +96,9 @@ class Reading:
 
     def __call__(self, query: Tensor, key: Tensor, mask: Tensor | None, scale: float | None) -> None:
         """Add a layer. query, key: (batch, heads, tokens, d); the batch is ordered by branch, prompt, frame."""
+        if mask is not None:
+            mask = self._by_frame(mask.expand(*query.shape[:3], key.shape[2]))
+        query, key = self._by_frame(query), key.repeat_interleave(self.frames, dim=0)
         batch, _, queries, _ = query[:, :, self.where.image].shape
         h, w = grid(queries, self.latent)
         self.sides.add(max(h, w))
@@ -91,8 +107,6 @@ class Reading:
         self.layers += 1
         frames = batch // (self.branches * len(self.words))
         first = self.branch * len(self.words) * frames
-        if mask is not None:
-            mask = mask.expand(*query.shape[:3], key.shape[2])
         for b, words in enumerate(self.words):
             begin = first + b * frames
             text = torch.zeros((), device=query.device)
@@ -106,6 +120,10 @@ class Reading:
                 self.sums.append(resized)
             else:
                 self.sums[b] += resized
+
+    def _by_frame(self, x: Tensor) -> Tensor:
+        """(batch, heads, frames * queries, d) as (batch * frames, heads, queries, d)."""
+        return x.unflatten(2, (self.frames, -1)).transpose(1, 2).flatten(0, 1)
 
     def maps(self) -> list[Maps]:
         """One per prompt, on the CPU. Raises ValueError if no layer was read."""
@@ -236,26 +254,33 @@ class _Instead(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def columns(tokenizer: Any, prompt: str, word: str | int, length: int | None = None) -> list[int]:
+def columns(
+    tokenizer: Any, prompt: str, word: str | int, length: int | None = None, where: TextAttention = UNET
+) -> list[int]:
     """The columns of a word's tokens, of all its occurrences in the prompt. Raises ValueError if it has none.
 
     tokenizer: a fast one of transformers, which has the offsets of its tokens in the text
     length:    how many tokens of a text are read; None: the tokenizer's model_max_length
+    where:     what the tokenizer reads before the prompt, and how it is cleaned
     """
     length = tokenizer.model_max_length if length is None else length
     if isinstance(word, int):
         if not 0 <= word < length:
             raise ValueError(f"words={word} is no token's column; columns are 0..{length - 1}")
         return [word]
+    prompt, skipped, first = where.cleaned(prompt), where.skipped(tokenizer), len(where.before)
     spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE) if word]
     if not spans:
         there = ", ".join(dict.fromkeys(re.findall(r"\w+", prompt)))
         raise ValueError(f"words={word!r} is not in the prompt {prompt!r}; its words are {there}")
-    read = tokenizer(prompt, truncation=True, max_length=length, return_offsets_mapping=True)
-    tokens = read["offset_mapping"]
-    found = [c for c, (a, b) in enumerate(tokens) if a < b and any(a < end and b > start for start, end in spans)]
+    whole, most = where.before + prompt, length + skipped
+    tokens = tokenizer(whole, truncation=True, max_length=most, return_offsets_mapping=True)["offset_mapping"]
+    spans = [(start + first, end + first) for start, end in spans]
+    found = [
+        c - skipped for c, (a, b) in enumerate(tokens) if a < b and any(a < end and b > start for start, end in spans)
+    ]
     if not found:
-        raise ValueError(f"words={word!r} stands beyond the {len(tokens)} tokens that are read of {prompt!r}")
+        raise ValueError(f"words={word!r} stands beyond the {len(tokens) - skipped} tokens that are read of {prompt!r}")
     return found
 
 

@@ -68,6 +68,7 @@ class Pretrained(Model):
     becomes: ClassVar[str | None] = None  # the diffusers class that it is opened as; None: `kind`
     takes_lora: ClassVar[bool] = True  # whether diffusers can load one
     classes: ClassVar[Mapping[str, str]] = {"vae": "AutoencoderKL"}  # of parts that a field can replace
+    full: ClassVar[tuple[str, ...]] = ()  # parts that are loaded in float32 at any precision
 
     pretrained: str
     revision: str | None = None
@@ -232,18 +233,20 @@ class Pretrained(Model):
 
         home, folders = self.home(), self._folders()
         given = {part: name for part in self.classes if (name := getattr(self, part))}
+        dtypes = {"default": dtype, **dict.fromkeys(self.full, torch.float32)}
         at, loaded = "", {}
         try:
             for part, name in given.items():
                 at, variant = f"model.{part}={name}", self.held_variant([folders[part]])
                 kind = getattr(diffusers, self.classes[part])
-                loaded[part] = kind.from_pretrained(folders[part], variant=variant, dtype=dtype)
+                one = dtypes.get(part, dtype)
+                loaded[part] = kind.from_pretrained(folders[part], variant=variant, dtype=one)
             at, variant = (
                 f"model.pretrained={home.name}",
                 self.held_variant(f for p, f in folders.items() if p not in given),
             )
             whole = getattr(diffusers, self.becomes or self.kind)
-            return whole.from_pretrained(home.root, variant=variant, dtype=dtype, **self.left_out, **loaded)
+            return whole.from_pretrained(home.root, variant=variant, dtype=dtypes, **self.left_out, **loaded)
         except Exception as error:  # any that the loaders of its parts raise
             said = str(error).split("\n")[0]
             raise ValueError(

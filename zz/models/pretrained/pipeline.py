@@ -60,7 +60,8 @@ class LatentPipeline(Pipeline):
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
     widths: ClassVar[tuple[str, ...]]  # keys of the network's configuration that are widths of encoded text
-    spare: ClassVar[tuple[str, ...]] = ()  # text encoders and tokenizers that may be left out
+    spare: ClassVar[tuple[str, ...]] = ()  # parts that may be left out
+    by_size: ClassVar[bool] = True  # whether diffusers tells a flow's scheduler the picture's size
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
         self.check_parts(parts)
@@ -90,6 +91,11 @@ class LatentPipeline(Pipeline):
     def net(self) -> Any:
         """The network."""
         return getattr(self.parts, self.network)
+
+    @property
+    def factor(self) -> int:
+        """Pixels a side of one latent."""
+        return self.parts.vae_scale_factor
 
     @classmethod
     def check_parts(cls, parts: Any) -> None:
@@ -152,22 +158,28 @@ class LatentPipeline(Pipeline):
         who: the scheduler's owner, for the message
         """
         name, said = str(config.get("_class_name")), prediction_type(config)
-        flow = "FlowMatch" in name
+        flow = "FlowMatch" in name or (said == FLOW and config.get("use_flow_sigmas"))
         if FLOW in cls.predicts and not flow:
             raise ValueError(
-                f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's"
+                f"{who} has a {name}; a rectified-flow schedule is needed, FlowMatchEulerDiscreteScheduler's, or one "
+                f"with prediction_type={FLOW} and use_flow_sigmas=True"
             )
         if FLOW not in cls.predicts and (said == FLOW or "sigma_data" in config or config.get("use_flow_sigmas")):
             raise ValueError(f"{who} has a {name}; a discrete noise schedule is needed, such as DDIMScheduler's")
         if said not in cls.predicts:
             raise ValueError(f"{who} predicts {said!r}; known are {', '.join(cls.predicts)}")
+        if flow and not cls.by_size and config.get("use_dynamic_shifting"):
+            raise ValueError(
+                f"{who} has a {name} with use_dynamic_shifting=True, which a {cls.__name__} of diffusers tells no "
+                "size; set it to False, and the shift"
+            )
         return said
 
     def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
-        config, factor = self.net.config, self.parts.vae_scale_factor
+        config = self.net.config
         self.check_size(size, config, self.parts.vae.config)
         check_sizes(self.sizes, size)
-        return self.channels(config), size[0] // factor, size[1] // factor
+        return self.channels(config), size[0] // self.factor, size[1] // self.factor
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str], negative_prompts: Sequence[str | None]) -> tuple[Any, Any]:
@@ -200,10 +212,14 @@ class LatentPipeline(Pipeline):
 
     def cut(self, prompts: Sequence[str]) -> dict[str, int]:
         found: dict[str, int] = {}
+        where = self.attends
+        texts = [where.before + where.cleaned(prompt) for prompt in prompts]
         for name, most in self.reads.items() if prompts else ():
-            ids = getattr(self.parts, name)(list(prompts), padding=False, truncation=False, verbose=False).input_ids
+            tokenizer = getattr(self.parts, name)
+            ids = tokenizer(texts, padding=False, truncation=False, verbose=False).input_ids
+            end = most + where.skipped(tokenizer)
             found |= {
-                text: min(most, found.get(text, most)) for text, n in zip(prompts, ids, strict=True) if len(n) > most
+                text: min(most, found.get(text, most)) for text, n in zip(prompts, ids, strict=True) if len(n) > end
             }
         return found
 
@@ -231,11 +247,11 @@ class LatentPipeline(Pipeline):
             pictures = self._vae_decode(vae, self._unscaled(x.to(vae.dtype)))
         self.parts.maybe_free_model_hooks()  # offloaded parts go back to the CPU
         shown = (checked(pictures.float(), NO_PICTURE) / 2 + 0.5).clamp(0, 1)
-        return (shown * 255).round().to("cpu", torch.uint8).permute(0, 2, 3, 1)
+        return (shown * 255).round().to("cpu", torch.uint8).movedim(1, -1)
 
     @torch.no_grad()
     def encode_image(self, pictures: Tensor) -> Tensor:
-        x = pictures.to(self.device).permute(0, 3, 1, 2) / 127.5 - 1
+        x = pictures.to(self.device).movedim(-1, 1) / 127.5 - 1
         with self._vae() as vae:
             found = self._vae_encode(vae, x.to(vae.dtype))
         self.parts.maybe_free_model_hooks()

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from zz.diffusion.levels import Flow, Levels, discrete
 from zz.diffusion.schedule import Nodes
 from zz.diffusion.schedules.base import Schedule
+from zz.diffusion.schedules.multistep import MultistepShifted
 from zz.diffusion.schedules.shifted import Shifted, ShiftedBySize
 from zz.diffusion.schedules.stretched import Stretched
 from zz.diffusion.schedules.timesteps import Timesteps
@@ -16,6 +17,11 @@ BENT = {  # of schedulers whose noise levels are not those of their timesteps, a
     "use_exponential_sigmas": "log_uniform",
     "use_beta_sigmas": "leading",
     "use_lu_lambdas": "log_uniform",
+}
+FLOW_EULER = "FlowMatchEulerDiscreteScheduler"
+MULTISTEP: dict[str, Literal["unipc", "dpm_solver"]] = {  # whose flow is known, by diffusers' class
+    "DPMSolverMultistepScheduler": "dpm_solver",
+    "UniPCMultistepScheduler": "unipc",
 }
 
 
@@ -40,6 +46,8 @@ def from_config(config: Mapping[str, Any], side: int = 16, even: bool = False) -
     """
     if "FlowMatch" in str(config.get("_class_name", "")):
         return _flow_from_config(config, side, even)
+    if config.get("use_flow_sigmas"):
+        return _multistep_flow(config)
     levels = discrete(
         N=int(config.get("num_train_timesteps", 1000)),
         beta_schedule=config.get("beta_schedule", "linear"),
@@ -79,3 +87,18 @@ def _flow_from_config(config: Mapping[str, Any], side: int, even: bool) -> tuple
         spacing = Shifted(shift, None if even else lowest)
     terminal = config.get("shift_terminal")
     return Flow(N), Stretched(spacing, float(terminal)) if terminal else spacing
+
+
+def _multistep_flow(config: Mapping[str, Any]) -> tuple[Levels, Schedule]:
+    name = str(config.get("_class_name"))
+    if name not in MULTISTEP:
+        known = ", ".join((FLOW_EULER, *MULTISTEP))
+        raise ValueError(f"a flow's scheduler of class {name} is not supported; {known} are")
+    bent = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas")
+    for key in (*bent, "use_dynamic_shifting", "shift_terminal"):
+        if config.get(key):
+            raise ValueError(f"a flow's scheduler with {key}={config[key]} is not supported; only shifted times are")
+    if (final := config.get("final_sigmas_type", "zero")) != "zero":
+        raise ValueError(f"a flow's scheduler with final_sigmas_type={final} is not supported; only zero is")
+    N, shift = int(config.get("num_train_timesteps", 1000)), float(config.get("flow_shift", 1.0))
+    return Flow(N), MultistepShifted(shift, MULTISTEP[name])
