@@ -116,7 +116,7 @@ def test_what_cannot_be_adapted(change, message):
 
 @pytest.mark.parametrize("wrong", ["sdxl", None, 3, torch.nn.Linear(1, 1)])
 def test_what_is_no_model(wrong):
-    known = "is no model; give one of zz's, .* or diffusers' .*StableDiffusionXLPipeline, ZImagePipeline$"
+    known = "is no model; give one of zz's, .* or diffusers' .*StableDiffusionXLPipeline, WanPipeline, ZImagePipeline$"
     with pytest.raises(ValueError, match=known):
         zz.sample(wrong, PROMPT, **FAST)
 
