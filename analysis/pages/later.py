@@ -24,16 +24,16 @@ ROLES = {
     "compute_matched_evals": "as many evaluations",
 }
 SHORT = {HOLDS: "yes", CONTRADICTED: "no, less", UNDECIDED: "undecided"}
-Place = tuple[int, str]  # the budget, and the method
+Place = tuple[str, str]  # the setting, which is a model and a budget, and the method
 
 
-def view(results: Results, budgets: Sequence[int], methods: Sequence[str]) -> View:
+def view(results: Results, settings: Mapping[str, Sequence[str]]) -> View:
     """What the store says.
 
-    budgets: network evaluations a picture
-    methods: what rows are called
+    settings: of a model at so many network evaluations a picture, the methods that were asked for
     """
-    rows = {(b, name): row for b in budgets for name in methods if (row := _scored(results, f"{b} | {name}"))}
+    asked = [(where, name) for where, names in settings.items() for name in names]
+    rows = {place: row for place in asked if (row := _scored(results, " | ".join(place)))}
     against = {
         other: _judged(results, rows, {place: rows.get((place[0], other)) for place in rows if place[1] != other})
         for other in (PLAIN, ZIGZAG)
@@ -44,8 +44,8 @@ def view(results: Results, budgets: Sequence[int], methods: Sequence[str]) -> Vi
         "accuracy: percent right; differences are paired, in points, with 95 % intervals; p by McNemar's test, "
         "corrected by Holm's method over the lines of a column",
     )
-    tables = tuple(_equal(results, b, rows, against) for b in budgets if any(place[0] == b for place in rows))
-    lacking = [f"{budgets[0]} evaluations: {name}" for name in methods if (budgets[0], name) not in rows]
+    tables = tuple(_equal(results, where, rows, against) for where in settings if any(one == where for one, _ in rows))
+    lacking = [place for place in asked if place not in rows]
     return View(
         "What came after, at equal evaluations",
         _sentence(rows, against),
@@ -56,13 +56,16 @@ def view(results: Results, budgets: Sequence[int], methods: Sequence[str]) -> Vi
     )
 
 
-def tuned(results: Results, budgets: Sequence[int], scales: Mapping[str, Sequence[str]]) -> View:
-    """The accuracy of each method at each of its scales, the best first."""
+def tuned(results: Results, settings: Mapping[str, Mapping[str, Sequence[str]]]) -> View:
+    """The accuracy of each method at each of its scales, the best first.
+
+    settings: as in `view`, with the scales that were tried of each method
+    """
     tables = []
-    for budget in budgets:
+    for where, scales in settings.items():
         lines = []
         for name, tried in scales.items():
-            found = {one: row for one in tried if (row := _scored(results, f"{budget} | {name} | {one}"))}
+            found = {one: row for one in tried if (row := _scored(results, f"{where} | {name} | {one}"))}
             means = {one: results.mean(row, ACCURACY.scorer) for one, row in found.items()}
             soft = {one: results.mean(row, ALIGNMENT.scorer).value for one, row in found.items()}
             by_rank = sorted(means, key=lambda one: (-means[one].value, -soft[one]))
@@ -71,7 +74,7 @@ def tuned(results: Results, budgets: Sequence[int], scales: Mapping[str, Sequenc
                 lines.append((name, by_rank[0], f"{100 * means[by_rank[0]].value:.1f}", others))
         if lines:
             head = ("method", "best", "accuracy, %", "others, %")
-            tables.append(Table(f"At most {budget} evaluations a picture", head, tuple(lines)))
+            tables.append(Table(f"{where} evaluations a picture", head, tuple(lines)))
     return View("Scales of what came after", "The scale of each method that is best on prompts apart.", tuple(tables))
 
 
@@ -97,10 +100,10 @@ def _judged(results: Results, rows: Mapping[Place, Row], others: Mapping[Place, 
 
 
 def _equal(
-    results: Results, budget: int, rows: Mapping[Place, Row], against: Mapping[str, Mapping[Place, Judged]]
+    results: Results, where: str, rows: Mapping[Place, Row], against: Mapping[str, Mapping[Place, Judged]]
 ) -> Table:
-    """The methods at one budget, from the most accurate."""
-    mine = {name: row for (b, name), row in rows.items() if b == budget}
+    """The methods in one setting, from the most accurate."""
+    mine = {name: row for (one, name), row in rows.items() if one == where}
     means = {
         name: [results.mean(row, scorer) for scorer in SCORERS if scorer in (row.scorers or {})]
         for name, row in mine.items()
@@ -110,13 +113,13 @@ def _equal(
         row, ledger = mine[name], results.store.cell(mine[name].cell)[0].ledger
         cells: list[Value] = [f"{100 * x.value:.1f} [{100 * x.low:.1f}, {100 * x.high:.1f}]" for x in means[name]]
         for other in (PLAIN, ZIGZAG):
-            one = against[other].get((budget, name))
+            one = against[other].get((where, name))
             cells += [one.order.difference, SHORT[one.status]] if one else [None, None]
         scale = f"{ledger['sampler'].get('gamma1', 0):g}"
         lines.append((name, str(ledger["steps"]), scale, str(row.predictions), str(row.evals), *cells))
     scores = ("accuracy, %", "strict, %", "alignment, %")[: len(next(iter(means.values())))]
     head = ("method", "T", "gamma1", "predictions", "evaluations", *scores, "less CFG", "more?", "less zigzag", "more?")
-    return Table(f"At most {budget} evaluations a picture", head, tuple(lines))
+    return Table(f"{where} evaluations a picture, at most", head, tuple(lines))
 
 
 def _against_controls(rows: Mapping[Place, Row], own: Mapping[str, Mapping[Place, Judged]]) -> Table:
@@ -128,8 +131,8 @@ def _against_controls(rows: Mapping[Place, Row], own: Mapping[str, Mapping[Place
             one = own[role].get(place)
             cells += [one.order.difference, SHORT[one.status]] if one else [None, None]
         if any(cell is not None for cell in cells):
-            lines.append((place[1], str(place[0]), *cells))
-    head = ("method", "budget", *(part for words in ROLES.values() for part in (f"less {words}", "more?")))
+            lines.append((place[1], place[0], *cells))
+    head = ("method", "of", *(part for words in ROLES.values() for part in (f"less {words}", "more?")))
     return Table("Less its controls, points", head, tuple(lines))
 
 
@@ -139,22 +142,22 @@ def _sentence(rows: Mapping[Place, Row], against: Mapping[str, Mapping[Place, Ju
     said = []
     for other, words in ((PLAIN, "classifier-free guidance with more steps"), (ZIGZAG, "zigzag")):
         by_status: dict[str, list[str]] = {HOLDS: [], CONTRADICTED: [], UNDECIDED: []}
-        for (budget, name), one in against[other].items():
-            by_status[one.status].append(f"{name} ({budget})")
+        for (where, name), one in against[other].items():
+            by_status[one.status].append(f"{name} ({where})")
         more, less = (", ".join(by_status[status]) or "nothing" for status in (HOLDS, CONTRADICTED))
         said.append(f"Better than {words} for as many evaluations: {more}; worse: {less}; the others are undecided.")
     return " ".join(said)
 
 
-def _verdicts(against: Mapping[str, Mapping[Place, Judged]], lacking: Sequence[str]) -> tuple[Verdict, ...]:
+def _verdicts(against: Mapping[str, Mapping[Place, Judged]], lacking: Sequence[Place]) -> tuple[Verdict, ...]:
     found = []
     for other, judgements in against.items():
-        for (budget, name), one in judgements.items():
+        for (where, name), one in judgements.items():
             if other == PLAIN or name.startswith("FSG"):
                 d = one.order.difference
                 evidence = f"{d.value:+.1f} [{d.low:+.1f}, {d.high:+.1f}] points, n = {one.order.n}, p {one.p:.3f}"
-                found.append(Verdict(f"{budget} evaluations: {name} more than {other}", one.status, evidence, True))
-    return (*found, *(Verdict(f"{name} more than {PLAIN}", NOT_RUN) for name in lacking))
+                found.append(Verdict(f"{where} evaluations: {name} more than {other}", one.status, evidence, True))
+    return (*found, *(Verdict(f"{where} evaluations: {name} more than {PLAIN}", NOT_RUN) for where, name in lacking))
 
 
 __all__ = ["CLAIM", "tuned", "view"]

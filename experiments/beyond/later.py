@@ -3,18 +3,21 @@
 The scale of each is the best of a grid on other prompts: `experiment=later_tuning`, whose page names it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from zz.analysis.pages.later import CLAIM, view
 from zz.lab.experiment import Experiment, Layout
 
-COMMON = "model=shapes scorers=[shapes_correct,shapes_strict,shapes_alignment,shapes_similarity,cleanliness]"
+COMMON = "scorers=[shapes_correct,shapes_strict,shapes_alignment,shapes_similarity,cleanliness]"
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"
 CFG = tuple(f"gamma1={gamma:g}" for gamma in (1.5, 2, 3, 4, 6))
 PLUS = tuple(f"gamma1={gamma:g}" for gamma in (0.2, 0.4, 0.6, 0.8))
 BACK = tuple(f"gamma1={gamma:g}" for gamma in (1, 1.5, 2, 3, 4))  # of methods that go there and back
 FORESIGHT = tuple(f"gamma1={gamma:g} sampler.scale={scale:g}" for gamma in (1.5, 3, 5.5) for scale in (0.3, 0.6, 1))
+
+
+SETTINGS = {"shapes, 40": 0, "shapes, 100": 1, "shapes_flow, 40": 0}  # model and most evaluations a picture -> `steps`
 
 
 class Method(NamedTuple):
@@ -23,13 +26,15 @@ class Method(NamedTuple):
     words:  overrides
     steps:  the most steps that its evaluations leave, at 40 a picture and at 100
     scales: what is tried
-    best:   what was found to be best on `shapes_tune`, likewise
+    best:   what was found to be best on `shapes_tune`, by setting
+    only:   the one model that it is of; None: of both
     """
 
     words: str
     steps: tuple[int, int]
     scales: tuple[str, ...]
-    best: tuple[str, str] = ("", "")
+    best: Mapping[str, str] = {}
+    only: str | None = None
 
 
 METHODS = {
@@ -53,30 +58,47 @@ METHODS = {
     "FDG": Method("sampler=standard guidance=fdg", (20, 50), CFG),
     "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), CFG),
     "zigzag, APG": Method("sampler=zigzag guidance=apg guidance.momentum=0", (7, 17), BACK),
-    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), CFG),
-    "PAG": Method("sampler=standard guidance=pag", (13, 33), CFG),
-    "SEG": Method("sampler=standard guidance=seg", (13, 33), CFG),
+    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), CFG, only="shapes"),
+    "PAG": Method("sampler=standard guidance=pag", (13, 33), CFG, only="shapes"),
+    "SEG": Method("sampler=standard guidance=seg", (13, 33), CFG, only="shapes"),
+    "SLG": Method(
+        "sampler=standard guidance=slg guidance.layers=[3] guidance.start=0 guidance.stop=1 guidance.scale=1",
+        (13, 33),
+        CFG,
+        only="shapes_flow",
+    ),
+    "Rectified-CFG++": Method(
+        "sampler=rectified_cfgpp",
+        (13, 33),
+        tuple(f"sampler.scale={scale:g} sampler.power={p:g}" for scale in (1, 2.5, 5) for p in (0, 1.5)),
+        only="shapes_flow",
+    ),
 }
-BUDGETS = (40, 100)  # network evaluations a picture
 CLAIMED = ("CFG", "CFG++", "CFG x 2", "CFG++ x 2", "resampling", "zigzag", "FSG", "FSG, as run")  # at 100: FSG's table
 
 
-def entries() -> Iterator[tuple[int, str, int, Method]]:
-    """The budget, the name, which of its steps and scales, and the method."""
-    for which, budget in enumerate(BUDGETS):
-        for name, method in METHODS.items():
-            if not which or name in CLAIMED:
-                yield budget, name, which, method
+def asked() -> dict[str, dict[str, Method]]:
+    """The methods in each setting."""
+    found: dict[str, dict[str, Method]] = {}
+    for where, which in SETTINGS.items():
+        mine = {name: m for name, m in METHODS.items() if m.only in (None, where.split(",")[0])}
+        found[where] = {name: mine[name] for name in CLAIMED} if which else mine
+    return found
+
+
+def line(where: str, method: Method, scale: str) -> str:
+    """The overrides of a method at a scale."""
+    return f"model={where.split(',')[0]} {method.words} {scale} steps={method.steps[SETTINGS[where]]}"
 
 
 def cells() -> tuple[str, ...]:
     """Each method at its best scale; the controls at the smaller budget."""
     return tuple(
-        f"label='{budget} | {name}' {method.words} {method.best[which]} steps={method.steps[which]} "
-        + (CONTROLS if not which else "controls=[] limit=200")
-        + (" measurements=[effective_guidance]" if not which else "")
-        for budget, name, which, method in entries()
-        if method.best[which]
+        f"label='{where} | {name}' {line(where, method, best)} "
+        + ("controls=[] limit=200" if SETTINGS[where] else f"measurements=[effective_guidance] {CONTROLS}")
+        for where, methods in asked().items()
+        for name, method in methods.items()
+        if (best := method.best.get(where))
     )
 
 
@@ -86,5 +108,5 @@ EXPERIMENT = Experiment(
     cells=cells(),
     cost="about an hour on two CPU cores with runner.precision=bf16",
     layout=Layout(scores=("shapes_correct", "shapes_alignment"), by="tag"),
-    view=lambda results: view(results, BUDGETS, tuple(METHODS)),
+    view=lambda results: view(results, {where: tuple(methods) for where, methods in asked().items()}),
 )
