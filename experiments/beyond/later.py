@@ -28,6 +28,7 @@ class Method(NamedTuple):
     scales: what is tried
     best:   what was found to be best on `shapes_tune`, by setting
     only:   the one model that it is of; None: of both
+    flow:   overrides on the flow
     """
 
     words: str
@@ -35,6 +36,7 @@ class Method(NamedTuple):
     scales: tuple[str, ...]
     best: Mapping[str, str] = {}
     only: str | None = None
+    flow: str = ""
 
 
 METHODS = {
@@ -54,7 +56,7 @@ METHODS = {
     "RF-Sampling": Method("sampler=rf_sampling guidance=text_mix guidance.high=1 guidance.low=-0.5", (7, 17), CFG),
     "APG": Method("sampler=standard guidance=apg", (20, 50), CFG),
     "CFG-Zero*": Method("sampler=standard guidance=cfg_zero_star", (20, 50), CFG),
-    "TCFG": Method("sampler=standard guidance=tcfg", (20, 50), CFG),
+    "TCFG": Method("sampler=standard guidance=tcfg", (20, 50), CFG, flow="guidance.output=velocity"),
     "FDG": Method("sampler=standard guidance=fdg", (20, 50), CFG),
     "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), CFG),
     "zigzag, APG": Method("sampler=zigzag guidance=apg guidance.momentum=0", (7, 17), BACK),
@@ -88,7 +90,9 @@ def asked() -> dict[str, dict[str, Method]]:
 
 def line(where: str, method: Method, scale: str) -> str:
     """The overrides of a method at a scale."""
-    return f"model={where.split(',')[0]} {method.words} {scale} steps={method.steps[SETTINGS[where]]}"
+    model = where.split(",")[0]
+    words = f"{method.words} {method.flow}" if model == "shapes_flow" else method.words
+    return f"model={model} {words.strip()} {scale} steps={method.steps[SETTINGS[where]]}"
 
 
 def cells() -> tuple[str, ...]:
