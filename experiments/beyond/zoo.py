@@ -10,6 +10,7 @@ MODELS = {  # name -> its class, its own T, and the gamma1 that it recommends
     "shapes": ("U-Net, eps", 20, 4),
     "shapes_v": ("U-Net, v", 20, 5),
     "shapes_turbo": ("distilled, guided", 4, 3),
+    "shapes_turbo_free": ("distilled, unguided", 4, 1),
     "shapes_flow": ("transformer, flow", 20, 2),
 }
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"

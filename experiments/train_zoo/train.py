@@ -60,11 +60,11 @@ def run(name: str, out: Path, fabric: Fabric, limits: Limits, seed: int = 0, sha
 
 
 def _measured(member: Member, lesson: Any) -> dict[str, Any]:
-    """Accuracy over guidance on held-out prompts, and at the best of it on those that are reported."""
+    """Accuracy over guidance on held-out prompts; at the best of it, or what it is meant for, on those reported."""
     parts, exam = lesson.parts(), member.exam
     opened = member.opened(parts)
     scales = {gamma: exam.means(opened, exam.tune, gamma) for gamma in SCALES}
-    best = max(SCALES, key=lambda gamma: scales[gamma]["strict"]["all"])
+    best = member.meant or max(SCALES, key=lambda gamma: scales[gamma]["strict"]["all"])
     networks = {name: part for name, part in parts.components.items() if hasattr(part, "parameters")}
     millions = (f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in networks.items())
     return {

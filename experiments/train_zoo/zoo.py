@@ -53,6 +53,7 @@ class Member:
     stages: what it learns, in order; no two see the same pictures
     opened: zz's pipeline over its parts
     gamma1: guidance that it is looked at with while it learns
+    meant:  guidance that it was made for, and is reported at; None: whatever is best for it
     exam:   what it is asked
     sizes:  that it knows, (height, width) in pixels; the first is its own
     save:   writes its folder; returns the bytes
@@ -62,6 +63,7 @@ class Member:
     stages: tuple[Stage, ...]
     opened: Callable[[Any], Any]
     gamma1: float = 3.0
+    meant: float | None = None
     exam: Exam = SHAPES
     sizes: tuple[tuple[int, int], ...] = (SIZE,)
     save: Callable[[Any, Path, Sequence[tuple[int, int]]], int] = whole
@@ -87,6 +89,7 @@ def _turbo(
     stream: int,
     guided: float | None,
     gamma1: float,
+    meant: float | None = None,
     save: Callable[[Any, Path, Sequence[tuple[int, int]]], int] = whole,
 ) -> Member:
     """Students of 16, 8 and 4 steps; only the first has a guided teacher."""
@@ -110,6 +113,7 @@ def _turbo(
         (first, second, third),
         StableDiffusionPipeline,
         gamma1,
+        meant,
         exam=replace(SHAPES, steps=4),
         save=save,
     )
@@ -157,7 +161,7 @@ ZOO = {
         sizes=((dit.SIDE, dit.SIDE),),
     ),
     "shapes_turbo": _turbo(20, None, gamma1=2.0),
-    "shapes_turbo_free": _turbo(23, 3.0, gamma1=1.0, save=network),
+    "shapes_turbo_free": _turbo(23, 3.0, gamma1=1.0, meant=1.0, save=network),
     "shapes_dpo": Member(
         about(dpo),
         (

@@ -23,7 +23,8 @@ diffusers = pytest.importorskip("diffusers")
 
 PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
 WHOLE = ["shapes_v", "shapes_turbo", "shapes_flow"]  # folders of a pipeline
-ZOO = [*WHOLE]
+PARTS = {"shapes_turbo_free": "shapes_turbo"}  # a U-Net alone, and whose it takes the place of
+ZOO = [*WHOLE, *PARTS]
 
 
 @cache
@@ -36,7 +37,9 @@ def described(name):
 def theirs(name):
     """As a stranger loads it, with the DDIM of its scheduler's levels where it is no flow."""
     without = {"text_encoder_3": None, "tokenizer_3": None} if name == "shapes_flow" else {}
-    pipeline = diffusers.DiffusionPipeline.from_pretrained(EMBEDDED / name, **without)
+    if name in PARTS:
+        without = {"unet": diffusers.UNet2DConditionModel.from_pretrained(EMBEDDED / name, subfolder="unet")}
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(EMBEDDED / PARTS.get(name, name), **without)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
