@@ -29,7 +29,7 @@ CLASSES = {
     for name in re.findall(r"^class ([A-Z]\w*)\(", path.read_text(encoding="utf-8"), re.M)
 }
 BASES = {"Sampler", "Reflecting", "Walk", "Solver", "Past", "Guidance", "Needs", "Schedule", "ScaledCond", "Apart"}
-BASES |= {"ExtraTerm", "WeakTerm", "Perturbed", "Attention", "Tapped", "Inside", "OfWeak"}
+BASES |= {"ExtraTerm", "WeakTerm", "Perturbed", "Attention", "Tapped", "Inside", "OfWeak", "Around"}
 
 
 def test_entries_are_whole_and_name_what_there_is():

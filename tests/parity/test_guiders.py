@@ -11,7 +11,9 @@ from tests.make import job
 from tests.parity import tiny
 from zz.diffusion.guidance.altered import Altered
 from zz.diffusion.guidance.apg import APG
+from zz.diffusion.guidance.embedded import Embedded
 from zz.diffusion.guidance.slg import SLG
+from zz.diffusion.guidance.text_mix import TextMix
 from zz.diffusion.guidance.tpg import TPG
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import discrete
@@ -19,6 +21,7 @@ from zz.diffusion.noise import key, starting_noise
 from zz.diffusion.outputs import output
 from zz.diffusion.prediction import from_eps
 from zz.diffusion.samplers.guidance_matched import GuidanceMatched
+from zz.diffusion.samplers.rf_sampling import RFSampling
 from zz.diffusion.samplers.zigzag import Zigzag
 from zz.diffusion.schedules.timesteps import Timesteps
 from zz.models.guider import Guider, guiders
@@ -302,6 +305,22 @@ class TestShuffledPlaces:
             zz.sample(flow, "a star", guidance=TPG(), steps=2, size=(64, 64))
         with pytest.raises(ValueError, match="guidance=TPG reaches into a U-Net"):
             zz.sample(Mixture(), "a star", guidance=TPG(), steps=2)
+
+
+def test_reflective_flow_sampling_works_without_an_unconditional_branch():
+    """FLUX.1-dev is given its scale, and another text in each leg of a reflection."""
+    settings = {"steps": 4, "size": (64, 64), "output": "latent"}
+    mix = TextMix(Embedded(), 3.5, 0.0)
+    with adapted(tiny.flux()) as pipeline:
+        plain, same, reflected = (
+            zz.sample(pipeline, "a red star", sampler=sampler, guidance=guidance, **settings)
+            for sampler, guidance in (
+                (zz.Standard(3.5), Embedded()),
+                (RFSampling(3.5, lambda_=0), mix),
+                (RFSampling(3.5, k=2), mix),
+            )
+        )
+    assert torch.equal(plain, same) and reflected.isfinite().all() and not torch.equal(plain, reflected)
 
 
 def test_it_is_diffusers_that_swaps_what_a_skipped_block_gives():

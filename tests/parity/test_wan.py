@@ -253,7 +253,10 @@ def test_a_word_is_where_its_tokens_are(opened):
         ),
         ({"transformer_2": tiny_flow.wan_transformer()}, "the WanPipeline has two experts .*give one with a single"),
         ({"boundary_ratio": 0.9}, r"the WanPipeline has two experts \(transformer_2, boundary_ratio=0\.9\)"),
-        ({"transformer": tiny_flow.wan_transformer(added_kv_proj_dim=8)}, "that reads a picture too"),
+        (
+            {"transformer": tiny_flow.wan_transformer(added_kv_proj_dim=8)},
+            "is it of image to video",
+        ),
         ({"transformer": tiny_flow.wan_transformer(in_channels=9)}, "reads more than latents"),
         ({"transformer": None}, r"the WanPipeline has no transformer, which zz needs: .*or set pipe\.transformer"),
     ],

@@ -17,13 +17,10 @@ from torch import Tensor
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from zz.diffusion.guidance.base import ScaledCond
-from zz.diffusion.levels import Levels
-from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.validate import check_count, check_number
 from zz.models.attention.reading import TextAttention
 from zz.models.base import Can
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline, Text, factor
-from zz.models.pretrained.scheduler import from_config
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 PACK = 2  # latents a side of one token
@@ -37,6 +34,7 @@ class FluxPipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    even: ClassVar[bool] = True
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim", "pooled_projection_dim")
 
     def __init__(
@@ -62,12 +60,6 @@ class FluxPipeline(TransformerPipeline):
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         return factor(vae) * PACK
-
-    @classmethod
-    def noise_levels(
-        cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
-    ) -> tuple[Levels, Schedule]:
-        return from_config(scheduler, cls.multiple(network, vae), even=True)
 
     @property
     def attends(self) -> TextAttention:

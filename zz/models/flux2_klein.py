@@ -17,7 +17,6 @@ from zz.diffusion.schedules.shifted import ShiftedBySize, ShiftedBySteps
 from zz.models.attention.reading import TextAttention
 from zz.models.pretrained.chat import check_template, opening
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline, factor
-from zz.models.pretrained.scheduler import from_config
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 PATCH = 2  # of the autoencoder's latents, a side of one of the network's
@@ -32,6 +31,8 @@ class Flux2KleinPipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    even: ClassVar[bool] = True
+    unread: ClassVar[Mapping[str, str]] = {"guidance_embeds": "FLUX.2 [dev]"}
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim",)
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
@@ -53,19 +54,10 @@ class Flux2KleinPipeline(TransformerPipeline):
         return factor(vae) * PATCH
 
     @classmethod
-    def check_network(cls, network: Mapping[str, Any], vae: Mapping[str, Any], who: str) -> None:
-        super().check_network(network, vae, who)
-        if network.get("guidance_embeds"):
-            raise ValueError(
-                f"{who} has a transformer with guidance_embeds=True, which a {cls.__name__} of diffusers gives no "
-                "scale to read; is it of FLUX.2 [dev]?"
-            )
-
-    @classmethod
     def noise_levels(
         cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
     ) -> tuple[Levels, Schedule]:
-        levels, spacing = from_config(scheduler, cls.multiple(network, vae), even=True)
+        levels, spacing = super().noise_levels(scheduler, network, vae)
         if isinstance(spacing, ShiftedBySize):  # diffusers reads no more of its configuration
             spacing = ShiftedBySteps(side=spacing.side, growth=spacing.growth)
         return levels, spacing

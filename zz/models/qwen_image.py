@@ -12,12 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
-from zz.diffusion.levels import Levels
-from zz.diffusion.schedules.base import Schedule
 from zz.diffusion.validate import check_count
 from zz.models.attention.reading import TextAttention
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline
-from zz.models.pretrained.scheduler import from_config
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 PACK = 2  # latents a side of one token
@@ -41,6 +38,8 @@ class QwenImagePipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    unread: ClassVar[Mapping[str, str]] = dict.fromkeys(NOT_GIVEN, "another model")
+    even: ClassVar[bool] = True
     widths: ClassVar[tuple[str, ...]] = ("joint_attention_dim",)
 
     def __init__(
@@ -65,22 +64,6 @@ class QwenImagePipeline(TransformerPipeline):
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         return PACK * 2 ** len(vae["temperal_downsample"])  # it halves as often as it lists times
-
-    @classmethod
-    def check_network(cls, network: Mapping[str, Any], vae: Mapping[str, Any], who: str) -> None:
-        super().check_network(network, vae, who)
-        for name in NOT_GIVEN:
-            if network.get(name):
-                raise ValueError(
-                    f"{who} has a transformer with {name}={network[name]}, which a {cls.__name__} of diffusers gives "
-                    "nothing to read; is it of another model?"
-                )
-
-    @classmethod
-    def noise_levels(
-        cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
-    ) -> tuple[Levels, Schedule]:
-        return from_config(scheduler, cls.multiple(network, vae), even=True)
 
     @property
     def attends(self) -> TextAttention:

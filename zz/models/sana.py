@@ -31,6 +31,7 @@ class SanaPipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    unread: ClassVar[Mapping[str, str]] = {"guidance_embeds": "Sana-Sprint"}
     by_size: ClassVar[bool] = False
     widths: ClassVar[tuple[str, ...]] = ("caption_channels",)
 
@@ -56,15 +57,6 @@ class SanaPipeline(TransformerPipeline):
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         return 2 ** (len(vae["encoder_block_out_channels"]) - 1) * network.get("patch_size", 1)
-
-    @classmethod
-    def check_network(cls, network: Mapping[str, Any], vae: Mapping[str, Any], who: str) -> None:
-        super().check_network(network, vae, who)
-        if network.get("guidance_embeds"):
-            raise ValueError(
-                f"{who} has a transformer with guidance_embeds=True, which a SanaPipeline of diffusers gives nothing "
-                "to read; it needs False: is it of Sana-Sprint?"
-            )
 
     @property
     def attends(self) -> TextAttention:

@@ -28,6 +28,7 @@ class WanPipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    unread: ClassVar[Mapping[str, str]] = dict.fromkeys(("image_dim", "added_kv_proj_dim"), "image to video")
     by_size: ClassVar[bool] = False
     widths: ClassVar[tuple[str, ...]] = ("text_dim",)
     spare: ClassVar[tuple[str, ...]] = ("transformer_2",)
@@ -60,12 +61,6 @@ class WanPipeline(TransformerPipeline):
     @classmethod
     def multiple(cls, network: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
         return vae.get("scale_factor_spatial", 8) * max(network.get("patch_size", (1, 2, 2))[1:])
-
-    @classmethod
-    def check_network(cls, network: Mapping[str, Any], vae: Mapping[str, Any], who: str) -> None:
-        super().check_network(network, vae, who)
-        if network.get("image_dim") or network.get("added_kv_proj_dim"):
-            raise ValueError(f"{who} has a transformer that reads a picture too; a WanPipeline of diffusers gives none")
 
     @property
     def factor(self) -> int:

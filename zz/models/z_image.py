@@ -11,12 +11,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from zz.diffusion.levels import Levels
-from zz.diffusion.schedules.base import Schedule
 from zz.models.attention.reading import TextAttention
 from zz.models.pretrained.chat import check_template, opening
 from zz.models.pretrained.pipeline import FLOW, LatentPipeline, factor
-from zz.models.pretrained.scheduler import from_config
 from zz.models.pretrained.transformer import TransformerModel, TransformerPipeline
 
 PATCH = 2  # latents a side of one token
@@ -40,6 +37,7 @@ class ZImagePipeline(TransformerPipeline):
     """
 
     predicts: ClassVar[tuple[str, ...]] = (FLOW,)
+    even: ClassVar[bool] = True
     widths: ClassVar[tuple[str, ...]] = ("cap_feat_dim",)
 
     def __init__(self, parts: Any, size: tuple[int, int] | None = None, release: bool = False) -> None:
@@ -68,12 +66,6 @@ class ZImagePipeline(TransformerPipeline):
         most = min(network.get("axes_lens", (1024, 512, 512))[1:]) * cls.multiple(network, vae)
         if max(size) > most:
             raise ValueError(f"size={size[0]}x{size[1]} is too large: this network knows places up to {most} pixels")
-
-    @classmethod
-    def noise_levels(
-        cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
-    ) -> tuple[Levels, Schedule]:
-        return from_config(scheduler, cls.multiple(network, vae), even=True)
 
     @property
     def attends(self) -> TextAttention:

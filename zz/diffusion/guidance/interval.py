@@ -1,8 +1,9 @@
 """Guidance in an interval of noise levels only (Kynkäänniemi et al. 2024, arXiv:2404.07724)."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
+from zz.diffusion.guidance.around import Around
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.network import Guided
@@ -12,7 +13,7 @@ from zz.diffusion.validate import Range
 
 
 @dataclass(frozen=True)
-class GuidanceInterval(Guidance):
+class GuidanceInterval(Around):
     """Another guidance where low < sigma / alpha <= high, which is the paper's noise level.
 
     Elsewhere one branch is asked for: the unconditional at gamma = 0, the conditional at any other. What counts is
@@ -32,18 +33,6 @@ class GuidanceInterval(Guidance):
         if not self.low < self.high:
             raise ValueError(f"guidance.low={self.low} must be less than guidance.high={self.high}")
 
-    def check(self, name, gamma):
-        self.inner.check(name, gamma)
-
-    def check_nodes(self, nodes):
-        self.inner.check_nodes(nodes)
-
-    def for_seeds(self, seeds):
-        return replace(self, inner=self.inner.for_seeds(seeds))
-
-    def for_nodes(self, nodes):
-        return replace(self, inner=self.inner.for_nodes(nodes))
-
     def bind(self, net, cond, uncond):
         inner = self.inner.bind(net, cond, uncond)
 
@@ -57,30 +46,6 @@ class GuidanceInterval(Guidance):
 
     def evals(self, gamma, node, leg):
         return self.inner.evals(gamma, node, leg) if self._on(node) else 1
-
-    @property
-    def affine(self):
-        return False
-
-    @property
-    def simplest(self):
-        return replace(self, inner=self.inner.simplest)
-
-    @property
-    def without_history(self):
-        return replace(self, inner=self.inner.without_history)
-
-    @property
-    def needs(self):
-        return self.inner.needs
-
-    @property
-    def remembers(self):
-        return self.inner.remembers
-
-    @property
-    def on_line(self):
-        return self.inner.on_line
 
     def _on(self, node: Node) -> bool:
         return self.low < node.r <= self.high

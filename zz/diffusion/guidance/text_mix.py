@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
+from zz.diffusion.guidance.around import Around
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.leg import Leg
@@ -22,7 +23,7 @@ from zz.diffusion.validate import READING, Proportion
 
 
 @dataclass(frozen=True)
-class TextMix(Guidance):
+class TextMix(Around):
     """Another guidance, of other texts in the legs of a reflection. It reads encoded prompts, (B, tokens, width).
 
     inner:                 the guidance
@@ -43,22 +44,8 @@ class TextMix(Guidance):
     def needs(self):
         return replace(self.inner.needs, tokens=True)
 
-    def check(self, name, gamma):
-        self.inner.check(name, gamma)
-
-    def check_nodes(self, nodes):
-        self.inner.check_nodes(nodes)
-
-    def for_seeds(self, seeds):
-        return replace(self, inner=self.inner.for_seeds(seeds))
-
-    def for_nodes(self, nodes):
-        return replace(self, inner=self.inner.for_nodes(nodes))
-
     def asked(self, legs):
-        return (
-            replace(self, inner=self.inner.asked(legs)) if {Leg.STRONG, Leg.ZAG} & set(legs) else self.inner.asked(legs)
-        )
+        return super().asked(legs) if {Leg.STRONG, Leg.ZAG} & set(legs) else self.inner.asked(legs)
 
     def bind(self, net, cond, uncond):
         null = uncond if self.empty == "uncond" else cond
@@ -76,32 +63,9 @@ class TextMix(Guidance):
 
         return Guided(guided, own.look)
 
-    def evals(self, gamma, node, leg):
-        return self.inner.evals(gamma, node, leg)
-
     @property
     def by_leg(self):
         return True
-
-    @property
-    def affine(self):
-        return False
-
-    @property
-    def remembers(self):
-        return self.inner.remembers
-
-    @property
-    def on_line(self):
-        return self.inner.on_line
-
-    @property
-    def simplest(self):
-        return replace(self, inner=self.inner.simplest)
-
-    @property
-    def without_history(self):
-        return replace(self, inner=self.inner.without_history)
 
 
 def mixed(text: Any, null: Any, weight: float, share: float) -> Any:

@@ -60,6 +60,8 @@ class LatentPipeline(Pipeline):
     noun: ClassVar[str]  # for that part in messages
     predicts: ClassVar[tuple[str, ...]]  # supported prediction types, keys of READ
     widths: ClassVar[tuple[str, ...]]  # keys of the network's configuration that are widths of encoded text
+    even: ClassVar[bool] = False  # whether a flow's last time before 0 is 1 / T
+    unread: ClassVar[Mapping[str, str]] = {}  # keys of networks that read more, and the models that those are of
     spare: ClassVar[tuple[str, ...]] = ()  # parts that may be left out
     by_size: ClassVar[bool] = True  # whether diffusers tells a flow's scheduler the picture's size
 
@@ -133,13 +135,19 @@ class LatentPipeline(Pipeline):
             raise ValueError(
                 f"{who} has a {cls.noun} that reads more than latents, a time and a text; it is not supported"
             )
+        for name, whose in cls.unread.items():
+            if network.get(name):
+                raise ValueError(
+                    f"{who} has a {cls.noun} with {name}={network[name]}, which a {cls.__name__} of diffusers gives "
+                    f"nothing to read; is it of {whose}?"
+                )
 
     @classmethod
     def noise_levels(
         cls, scheduler: Mapping[str, Any], network: Mapping[str, Any], vae: Mapping[str, Any]
     ) -> tuple[Levels, Schedule]:
         """The noise levels and the schedule of these configurations."""
-        return from_config(scheduler, cls.multiple(network, vae))
+        return from_config(scheduler, cls.multiple(network, vae), cls.even)
 
     @classmethod
     def check_size(cls, size: tuple[int, int], network: Mapping[str, Any], vae: Mapping[str, Any]) -> None:
