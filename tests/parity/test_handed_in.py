@@ -192,8 +192,8 @@ def test_any_scheduler_over_the_same_levels(name):
         ("sd", "EulerDiscrete", {"use_beta_sigmas": True}, r"use_beta_sigmas=True, .*choose schedule=leading"),
         ("sd3", "DDIM", {}, "has a DDIMScheduler; a rectified-flow schedule is needed"),
         (
-            *("sd3", "UniPCMultistep", {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}),
-            "has a UniPCMultistepScheduler; a rectified-flow schedule is needed",
+            *("sd3", "DEISMultistep", {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}),
+            "flow's scheduler of class DEISMultistepScheduler is not supported",
         ),
     ],
 )

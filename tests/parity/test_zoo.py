@@ -90,7 +90,7 @@ def test_it_draws_what_it_is_asked_for_in_plain_diffusers(name):
         texts,
         height=height,
         width=width,
-        num_inference_steps=min(model.steps, 20),
+        num_inference_steps=min(model.steps, 10),
         guidance_scale=model.gamma1,
         latents=x_T,
     ).images
