@@ -36,7 +36,7 @@ def test_the_wheel_holds_zz_and_its_conf_only(wheel):
     assert len(names) == len(set(names))
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_it_runs_from_elsewhere(wheel, tmp_path):
     """Installed alone into a fresh environment that borrows the dependencies of this one."""
     venv.create(tmp_path / "venv", with_pip=False)

@@ -122,7 +122,7 @@ def test_evaluations_in_an_interval_are_said_to_be_approximate(cli):
     assert "guidance=interval are approximate" in out
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_all_of_the_paper_at_once(cli, store_path):
     code, out, err = cli(f"experiment={PAPER}", "scale=smoke", command=zz.plan)
     assert code == 0, err

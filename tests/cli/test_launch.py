@@ -88,7 +88,7 @@ def test_what_is_there_is_not_sent(cli, store_path):
     assert groups(store_path, "gamma2=0") == []
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_an_experiment_is_sent_and_keeps_its_name(tmp_path, store_path):
     words = ["experiment=gap", "limit=1", "dataset.repeats=1", f"store={store_path}"]
     command = [sys.executable, "-m", "zz.run", *words, "hydra/launcher=submitit_local"]

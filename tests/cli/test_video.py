@@ -58,7 +58,7 @@ def files(store):
     return {str(p.relative_to(store)): hashlib.sha256(p.read_bytes()).hexdigest() for p in found}
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_killed_and_resumed_it_makes_the_same_files(run, line, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     code, out, err = run(whole)

@@ -56,7 +56,7 @@ def test_every_method_of_the_printed_ones_that_is_here_has_its_row():
     assert TABLE.name == "guidance_matters" and len(EXPERIMENT.cells) == 2 * len(TABLE.rows)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_shows_each_row_and_its_verdicts(cli, store_path):
     code, _, err = cli("experiment=guidance_matters", "scale=smoke", "limit=1")
     assert code == 0, err
