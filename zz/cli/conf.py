@@ -57,6 +57,9 @@ def near(name: str, known: Sequence[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+OPEN = ("dataset.where", "strong.model", "weak.model", "guidance.options", "guidance.inner.options")  # take any key
+
+
 def opened_mapping(word: str) -> str:
     """`dataset.where.category=Colors` as `++dataset.where.category=Colors`: what is open may be added to."""
-    return f"++{word}" if word.startswith(("dataset.where", "strong.model", "weak.model")) else word
+    return f"++{word}" if word.startswith(OPEN) else word
