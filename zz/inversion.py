@@ -12,7 +12,7 @@ from torch import Tensor
 from zz.diffusion.finite import WEIGHTS, checked, naming, walked
 from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
-from zz.diffusion.noise import KeyedNoise, Noise
+from zz.diffusion.noise import KeyedNoise
 from zz.diffusion.probes.step import Probe, no_op
 from zz.diffusion.samplers.walk import NetworkTime, Time, Walk
 from zz.diffusion.schedules.base import ModelSchedule, Schedule
@@ -93,9 +93,12 @@ def invert(
         check_guidance(guidance or CFG(), pipeline, [negative_prompt])
         nodes = (schedule or ModelSchedule()).bind(pipeline.schedule).sized(size).nodes(pipeline.levels, steps)
         tell_of_cut(pipeline, [*texts, negative_prompt])
+        rule = guidance or CFG()
+        rule.check_nodes(nodes)
 
-        def up(noise: Noise, x: Tensor, conditions: Any, probe: Probe) -> Tensor:
-            walk = Walk(pipeline.bind(guidance or CFG(), *conditions), nodes, solver or DDIM(), noise, probe)
+        def up(noise: KeyedNoise, x: Tensor, conditions: Any, probe: Probe) -> Tensor:
+            bound = pipeline.bind(rule.for_nodes(nodes).for_seeds(noise.seeds), *conditions)
+            walk = Walk(bound, nodes, solver or DDIM(), noise, probe)
             for i in reversed(range(steps)):
                 x = walk.up(x, i, gamma, network_time=network_time, v_at=v_at)
             return x

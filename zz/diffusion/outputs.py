@@ -8,6 +8,7 @@ from torch import Tensor
 from zz.diffusion.prediction import Prediction, from_eps, from_v, from_x0
 from zz.diffusion.schedule import Node
 
+NO_SIGNAL = 1e-3  # below this alpha, which divides the noise, rounding is all that is left of a picture
 Output = Literal["eps", "x0", "v", "velocity"]
 
 
@@ -36,9 +37,10 @@ def from_output(x: Tensor, node: Node, value: Tensor, kind: Output) -> Predictio
 
 def check_output(kind: Output, nodes: Sequence[Node]) -> None:
     """Raise ValueError on nodes at which an output of that kind leads to no prediction."""
-    if kind == "eps" and any(node.alpha == 0 for node in nodes):
+    if kind == "eps" and any(node.alpha < NO_SIGNAL for node in nodes):
         raise ValueError(
-            "guidance.output=eps leads to no picture where alpha = 0, as a flow begins; choose guidance.output=velocity"
+            "guidance.output=eps leads to no picture where there is no signal, as a flow begins; choose "
+            "guidance.output=velocity"
         )
 
 

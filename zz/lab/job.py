@@ -12,6 +12,7 @@ from zz.diffusion.guidance.base import Guidance
 from zz.diffusion.guidance.cfg import CFG
 from zz.diffusion.leg import Leg
 from zz.diffusion.levels import Levels
+from zz.diffusion.probes.meter import Evals
 from zz.diffusion.samplers.base import Sampler
 from zz.diffusion.samplers.guidance_matched import GuidanceMatched
 from zz.diffusion.samplers.standard import Standard
@@ -58,7 +59,7 @@ class Recipe:
         check_count("steps", self.steps, 1)
         sampler = self.sampler.resolve(self.steps)
         both = self.guidance.needs.weak  # then it asks both networks itself, on every leg
-        model = self.model.asked(sampler.legs | {Leg.ZAG} if both else sampler.legs)
+        model = self.model.asked((sampler.legs | {Leg.ZAG}) - {Leg.STRONG} if both else sampler.legs)
         sampler = sampler.on(frozenset() if both else model.others).resolve(self.steps)
         solver = (self.solver if Leg.ZAG in sampler.legs else self.solver.without_inversion).simplest
         guidance = self.guidance.asked(sampler.legs).simplest
@@ -97,6 +98,11 @@ class Recipe:
         """The nodes that it is sampled on."""
         levels, own = _levels(self.model)
         return self.schedule.bind(own).sized(self.size).nodes(levels, self.steps)
+
+    @property
+    def evals(self) -> Evals:
+        """What one guided prediction takes at (gamma, node, leg)."""
+        return self.guidance.for_nodes(self.nodes).evals
 
     @cached_property
     def cost(self) -> Cost:

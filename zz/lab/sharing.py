@@ -35,7 +35,7 @@ def family(job: Job) -> tuple[Hashable, ...]:
 
 def savings(family: Sequence[Job]) -> list[Cost]:
     """For each job of a family, in order, how much of its cost is answered from one made before."""
-    cache = PrefixCache(family[0].recipe.guidance.evals)
+    cache = PrefixCache(family[0].recipe.evals)
     start, out = torch.full((1, 1, 1, 1), 0.5, dtype=torch.float64), []
 
     def network(x: Tensor, node: Node, gamma: Gamma, leg: Leg) -> Prediction:

@@ -80,7 +80,7 @@ def _with_model(
                     encoder.used(slot.job, slot.padded)
                 continue
             shared = len(bundle) > 1 and not any(slot.measure for slot in bundle)
-            cache = PrefixCache(bundle[0].job.recipe.guidance.evals) if shared else None
+            cache = PrefixCache(bundle[0].job.recipe.evals) if shared else None
             try:
                 for slot in bundle:
                     done = list(maker.make(slot, cache))
@@ -155,7 +155,7 @@ class _SlotMaker:
         """Pixels by name, errors by name, and what one picture cost. What does not fit, or fails, is halved."""
         size = job.recipe.size
         if len(pictures) <= self.most.get(size, len(pictures)):
-            meter = Meter(job.recipe.guidance.evals)
+            meter = Meter(job.recipe.evals)
             try:
                 conditions, probe = self.encoder(job, pictures), both(meter, self.watch)
                 around = self._around(job, pictures, cache)
@@ -227,7 +227,7 @@ class _SlotMaker:
         job, made, errors, cost = slot.job, dict[str, Tensor](), dict[str, Exception](), Cost(0, 0)
         pictures, names = slot.padded, [one.name for one in slot.padded]
         for measurement in measurements:
-            watch, meter = measurement.watch(self.pipeline, job.recipe.size), Meter(job.recipe.guidance.evals)
+            watch, meter = measurement.watch(self.pipeline, job.recipe.size), Meter(job.recipe.evals)
             calls = _Calls(self._around(job, pictures, None))
             texts = [one.prompt.text for one in pictures]
             conditions = watch.pipeline.encode(texts, [job.recipe.negative_prompt] * len(texts))

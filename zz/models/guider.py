@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
+import torch
 from torch import OutOfMemoryError, Tensor
 
 from zz.diffusion.guidance.altered import Altered, Inside
@@ -74,6 +75,7 @@ class Guider(Guidance):
         def guided(x: Tensor, node: Node, gamma: Gamma, leg: Leg) -> Prediction:
             if unprompted(gamma) or not self._on(leg):
                 return cfg(x, node, gamma, leg)
+            check_scale(gamma, self.guider)
             guider = mine[leg] if leg in mine else mine.setdefault(leg, self.made(gamma))
             guider.guidance_scale = gamma
             self._tell(guider, node, leg)
@@ -83,7 +85,16 @@ class Guider(Guidance):
                 conds = [Altered(one, hooked(guider)) for one in conds]
             for batch, said in zip(batches, net(x, node, *conds), strict=True):
                 batch.noise_pred = output(said, node, self.output)
-            return from_output(x, node, guider(batches).pred, self.output)
+            try:
+                mixed = guider(batches).pred
+            except OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                raise ValueError(
+                    f"guidance.guider={self.guider} cannot mix predictions of shape {tuple(x.shape)} ({error}); choose "
+                    "another guidance"
+                ) from error
+            return from_output(x, node, mixed, self.output)
 
         return Guided(guided, cfg.look)
 
@@ -105,11 +116,12 @@ class Guider(Guidance):
     def made(self, gamma: Gamma) -> Any:
         """The guider, at this scale. Raises ValueError, with the field, where diffusers refuses it."""
         known = guiders()
-        if isinstance(gamma, Tensor):
-            raise ValueError(f"guidance=guider has one scale for all pictures; {self.guider} takes none for each")
+        check_scale(gamma, self.guider)
         if self.guider not in known:
             raise ValueError(f"guidance.guider={self.guider} is not in the installed diffusers: {', '.join(known)}")
         kind, options = known[self.guider], json.loads(self.options)
+        if "guidance_scale" not in inspect.signature(kind.__init__).parameters:
+            raise ValueError(f"guidance.guider={self.guider} has no single scale for gamma; choose guidance=fdg")
         takes = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", *GIVEN)]
         if unknown := [name for name in options if name not in takes]:
             raise ValueError(
@@ -155,6 +167,12 @@ def guiders() -> Mapping[str, Any]:
     return {name: one for name, one in sorted(found.items()) if one is not base}
 
 
+def check_scale(gamma: Gamma, name: str) -> None:
+    """Raise ValueError on a scale for each picture, of which guiders know nothing."""
+    if isinstance(gamma, Tensor):
+        raise ValueError(f"guidance=guider has one scale for all pictures; {name} takes none for each")
+
+
 def hooked(guider: Any) -> Any:
     """What changes a network as the guider does before a prediction, and undoes it after.
 
@@ -174,7 +192,8 @@ def hooked(guider: Any) -> Any:
                 "and so never changes the network; choose guidance=seg, pag or slg"
             )
         try:
-            yield
+            with torch.compiler.set_stance("force_eager"):  # compiled code calls no hooks
+                yield
         except OutOfMemoryError:
             raise
         except RuntimeError as error:

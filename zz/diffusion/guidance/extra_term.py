@@ -1,7 +1,9 @@
 """Classifier-free guidance with one more term, which the network itself gives when it is made worse."""
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -39,6 +41,9 @@ class ExtraTerm(Guidance):
 
     def evals(self, gamma: Gamma, node: Node, leg: Leg) -> int:
         return (1 if one_branch(gamma) else 2) + self._on(node, leg)
+
+    def asked(self, legs: Collection[Leg]) -> Guidance:
+        return self if Leg.ZAG in legs else cast(Guidance, replace(cast(Any, self), zag=False))
 
     @property
     def affine(self) -> bool:

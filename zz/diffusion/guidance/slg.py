@@ -47,6 +47,14 @@ class SLG(WeakTerm):
     def needs(self):
         return Needs(inside=True, blocks=True)
 
+    def check_nodes(self, nodes):
+        T = len(nodes) - 1
+        if self.scale and not any(self.start * T < i < self.stop * T for i in range(T)):
+            raise ValueError(
+                f"guidance.stop={self.stop}: no step of steps={T} lies between guidance.start={self.start} and it; "
+                "raise it, or steps"
+            )
+
     def for_nodes(self, nodes):
         return _Placed(self.scale, self.layers, self.start, self.stop, self.zag, nodes)
 

@@ -13,7 +13,7 @@ network the time of t, less by t - s in units of sigma, and power is 0. Its nois
 from torch's global generator, is not here.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor
@@ -63,8 +63,11 @@ class RectifiedCFGpp(Sampler):
             x = walk.down_by(x, i, 1.0, from_velocity(x, t, v), asked=BOTH)
         return x
 
+    def resolve(self, T: int) -> Sampler:
+        return replace(self, power=0.0) if self.reading == "as_run" else self
+
     def _weight(self, t: Node) -> float:
-        return self.scale * (1.0 if self.reading == "as_run" else t.alpha**self.power)
+        return self.scale * (t.alpha**self.power if self.reading == "described" else 1.0)
 
     def nfe(self, T: int) -> int:
         return 2 * T

@@ -51,7 +51,7 @@ class Repeated(Sampler):
         return x
 
     def nfe(self, T: int) -> int:
-        return T * self.times
+        return self._implicit(T).nfe(T) if self.final == "cfg" else T * self.times
 
     def resolve(self, T: int) -> Sampler:
         return self._implicit(T).resolve(T) if self.final == "cfg" else self

@@ -69,7 +69,7 @@ class RFSampling(Reflecting):
         return 1
 
     def nfe(self, T: int) -> int:
-        missing = 1 if self.inversion == "as_run" and self.reflected(T) else 0
+        missing = 1 if self.inversion == "as_run" and self.k and self.reflected(T) else 0
         return super().nfe(T) - missing
 
     def resolve(self, T: int) -> Sampler:

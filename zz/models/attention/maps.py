@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zz.diffusion.guidance.altered import Altered, unaltered
 from zz.diffusion.leg import Leg
 from zz.diffusion.prediction import Prediction
 from zz.diffusion.probes.step import Step
@@ -112,7 +113,13 @@ class AttentionMaps(Pipeline):
         return cond, uncond
 
     def __call__(self, x: Tensor, node: Node, *conds: Any) -> tuple[Prediction, ...]:
-        prompted = [branch for branch, cond in enumerate(conds) if plain(cond) is self._cond]
+        """Read in the pass in which the network is left as it is."""
+        own = [cond for cond in conds if not isinstance(cond, Altered)]
+        prompted = [branch for branch, cond in enumerate(own) if plain(cond) is self._cond]
+        if not prompted and any(plain(unaltered(cond)) is self._cond for cond in conds):
+            raise ValueError(
+                "attention to the text is not recorded under a guidance that changes the network throughout"
+            )
         if not prompted or not any(self._columns[self._first :]):
             predictions, maps = self.pipeline(x, node, *conds), []
         else:
@@ -120,9 +127,12 @@ class AttentionMaps(Pipeline):
             words = self._columns[self._first :]
             frames = x.shape[2] if self.where.whole_clips and x.ndim == 5 else 1
             size = self._map or (H, W)
-            reading = Reading(self.where, words, prompted[0], len(conds), (H, W), size, self.side, frames)
+            reading = Reading(self.where, words, prompted[0], len(own), (H, W), size, self.side, frames)
             with watched(self.modules.values(), reading):
-                predictions = self.pipeline(x, node, *conds)
+                left = iter(self.pipeline(x, node, *own))
+            changed = [cond for cond in conds if isinstance(cond, Altered)]
+            others = iter(self.pipeline(x, node, *changed) if changed else ())
+            predictions = tuple(next(others if isinstance(cond, Altered) else left) for cond in conds)
             maps = reading.maps()
         self._passes.append(_Pass(x, node, maps))
         return predictions

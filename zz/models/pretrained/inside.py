@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
 from torch.nn import Module, ModuleList
 
 from zz.diffusion.guidance.altered import Feed
@@ -52,6 +53,7 @@ class Inside:
                 f"blocks={blocks}" + (f"; choose from 0..{len(there) - 1}" if there else "; choose others")
             )
         with ExitStack() as stack:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code calls no hooks
             for index, one in enumerate(there[first:], first):
                 hook = one.register_forward_pre_hook(lambda _, args, index=index: (other(args[0], index), *args[1:]))
                 stack.callback(hook.remove)

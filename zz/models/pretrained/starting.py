@@ -73,7 +73,6 @@ class GoldenStart(Pretrained):
     def open(self, device: str = "cpu", precision: str = "32") -> Iterator[LatentPipeline]:
         net = None
         if self.npnet is not None:
-            self.check(self.size, (), precision)
             with self._fitting(self.npnet):
                 net = npnet.load(self._file(self.npnet)[1], self._width())
         with super().open(device, precision) as pipeline:
