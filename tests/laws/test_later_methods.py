@@ -95,6 +95,12 @@ class TestRepeated:
         assert sampler.nfe(T) == cost(sampler, CFG(), NODES).predictions == len(predictions) == 3 * T
         assert cost(sampler, CFG(), NODES).evals == 6 * T
 
+    def test_where_it_asks_for_less_it_says_so(self):
+        assert Repeated(0.0, times=3).nfe(T) == T
+        assert RFSampling(2.0, k=0, inversion="as_run").nfe(T) == T
+        as_run = RectifiedCFGpp(power=2.0, reading="as_run")
+        assert as_run.resolve(T) == RectifiedCFGpp(reading="as_run").resolve(T)
+
     def test_a_guidance_that_is_not_of_plain_branches_is_refused(self):
         with pytest.raises(ValueError, match=r"sampler=repeated ends its steps by CFG\+\+"):
             zz.sample(Mixture(), "a star", sampler=Repeated(0.5, final="cfgpp"), guidance=CFGpp(), steps=4)
@@ -273,6 +279,14 @@ class TestAutoguidance:
         assert found.recipe.cost.evals == 2 * found.recipe.steps
         assert "guidance_matched" in job(**asked).controls()
         assert AutoGuidance().affine and not AutoGuidance().plain
+
+    def test_a_strong_network_has_no_part_in_it(self):
+        sides = {"weak": Side(BLUNT)}
+        one, two = (
+            job(["north"], model=PerLeg(PLANE, **more), sampler=Reflection(1.5), guidance=AutoGuidance(), size=(1, 1))
+            for more in (sides, sides | {"strong": Side(prompt="south")})
+        )
+        assert one.cell == two.cell
 
     def test_a_network_alone_is_refused(self):
         with pytest.raises(ValueError, match=r"guidance=AutoGuidance guides away from a weak network, and .* set weak"):

@@ -1,10 +1,12 @@
 """Any guider of diffusers against its own forward and hooks; skip-layer and token-perturbation guidance by hand."""
 
 import importlib
+from dataclasses import replace
 
 import diffusers
 import pytest
 import torch
+from PIL import Image
 
 import zz
 from tests.make import job
@@ -20,6 +22,7 @@ from zz.diffusion.levels import discrete
 from zz.diffusion.noise import key, starting_noise
 from zz.diffusion.outputs import output
 from zz.diffusion.prediction import from_eps
+from zz.diffusion.probes.meter import Meter
 from zz.diffusion.samplers.guidance_matched import GuidanceMatched
 from zz.diffusion.samplers.rf_sampling import RFSampling
 from zz.diffusion.samplers.zigzag import Zigzag
@@ -197,6 +200,17 @@ def test_bad_options_are_named():
     assert "guidance_matched" not in job(guidance=Guider()).controls()
 
 
+def test_what_a_guider_cannot_mix_or_be_given_is_one_line():
+    with pytest.raises(ValueError, match=r"MagnitudeAwareGuidance cannot mix predictions of shape \(1, .*another"):
+        zz.sample(Mixture(), "a star", sampler=zz.Standard(3.0), guidance=Guider("MagnitudeAwareGuidance"), steps=3)
+    with pytest.raises(ValueError, match="has no single scale for gamma; choose guidance=fdg"):
+        Guider("FrequencyDecoupledGuidance")
+    bound = Guider().bind(Net(), 0.7, 0.0)
+    bound(X, NODES[1], 3.0, Leg.ZIG)
+    with pytest.raises(ValueError, match="one scale for all pictures"):
+        bound(X, NODES[1], torch.tensor([1.0, 2.0]), Leg.ZIG)
+
+
 class TestSkippedLayers:
     @pytest.mark.parametrize("layers", [(0,), (1, 3)])
     def test_it_is_the_pipelines_own(self, layers):
@@ -249,6 +263,16 @@ class TestSkippedLayers:
         assert [up.evals(3.0, node, Leg.ZAG) for node in NODES[1:]] == [2, 2, 3, 3, 3, 2, 2, 2]
         assert job(guidance=SLG(layers=(1,), scale=0.0)).recipe.guidance == zz.CFG()
 
+    def test_what_a_run_counts_is_what_was_planned(self):
+        """Also where it acts in some steps only."""
+        for guidance in (SLG(layers=(1,), start=0.0, stop=0.5), Guider(options={"stop": 0.5})):
+            recipe = replace(job(steps=8).recipe, guidance=guidance)
+            zero = torch.zeros(1, 1, 1, 1)
+            meter, nothing = Meter(recipe.evals), from_eps(zero, NODES[2], zero)
+            walked = (recipe.nodes, recipe.solver, lambda *_, zero=zero: zero, meter)
+            recipe.sampler.sample(lambda *_, nothing=nothing: nothing, zero, *walked)
+            assert meter.evals == recipe.cost.evals
+
     def test_bad_layers_are_named(self, flow, unet):
         for fields, message in (
             ({"layers": ()}, "guidance.layers=.. must name blocks"),
@@ -260,6 +284,8 @@ class TestSkippedLayers:
                 SLG(**fields)
         with pytest.raises(ValueError, match=r"of 4 blocks has none of index 9; choose from 0..3"):
             zz.sample(flow, "a star", sampler=zz.Standard(3.0), guidance=SLG(), steps=8, size=(64, 64))
+        with pytest.raises(ValueError, match=r"guidance.stop=0.2: no step of steps=4 lies between guidance.start=0.01"):
+            zz.sample(flow, "a star", sampler=zz.Standard(3.0), guidance=SLG(layers=[1]), steps=4, size=(64, 64))
         with pytest.raises(ValueError, match="guidance=SLG leaves out transformer blocks"):
             zz.sample(unet, "a star", sampler=zz.Standard(3.0), guidance=SLG(), steps=8, size=(32, 32))
 
@@ -296,6 +322,34 @@ class TestShuffledPlaces:
         both = zz.sample(unet, ["a star", "a ring"], seeds=(3, 4), **settings)
         alone = zz.sample(unet, ["a ring"], seeds=(4,), **settings)
         assert torch.allclose(both[1:], alone, rtol=1e-3, atol=1e-3)
+
+    def test_its_way_up_is_no_part_of_a_cell_that_never_goes_up(self):
+        for guidance in (TPG(zag=True), SLG(layers=(1,), stop=1.0, zag=True)):
+            assert not guidance.asked({Leg.ZIG}).zag and guidance.asked({Leg.ZIG, Leg.ZAG}).zag
+
+    def test_a_compiled_network_is_changed_too(self):
+        pipe = tiny.ready(tiny.sd())
+        settings = {"sampler": zz.Standard(3.0), "steps": 2, "size": (32, 32), "output": "latent"}
+        wanted = zz.sample(pipe, "a star", guidance=TPG(first=0), **settings)
+        pipe.unet.compile(backend="eager")
+        zz.sample(pipe, "a star", **settings)
+        assert torch.allclose(zz.sample(pipe, "a star", guidance=TPG(first=0), **settings), wanted, atol=1e-4)
+
+    def test_attention_to_words_is_read_where_the_network_is_as_it_is(self, unet):
+        found = []
+        for guidance in (zz.CFG(), TPG(first=0)):
+            maps = zz.AttentionMaps(unet, words=["a"])
+            cond, uncond = maps.encode(["a red star", "a ring"], [None, None])
+            x = starting_noise((0, 1), unet.shape((32, 32)))
+            guidance.bind(maps, cond, uncond)(x, NODES[2], 3.0, Leg.ZIG)
+            found.append(maps._passes[0].maps)
+        assert found[0] and all(torch.allclose(a, b, atol=1e-5) for a, b in zip(*found, strict=True))
+
+    def test_a_picture_is_inverted_by_its_own_order(self, unet):
+        images = [Image.new("RGB", (32, 32))] * 2
+        settings = {"steps": 2, "gamma": 3.0}
+        both = zz.invert(unet, images, ["a star", "a star"], guidance=TPG(first=0, zag=True), **settings)
+        assert not torch.allclose(both[0], both[1], atol=1e-3), "two pictures, two orders"
 
     def test_it_costs_one_evaluation_more_on_the_way_down(self, unet, flow):
         assert TPG().evals(3.0, NODES[1], Leg.ZIG) == 3 and TPG().evals(3.0, NODES[1], Leg.ZAG) == 2
