@@ -27,6 +27,8 @@ from zz.models.hunyuan_dit import HunyuanDiT
 from zz.models.networks import PerLeg, Side
 from zz.models.sdxl import StableDiffusionXL
 
+pytestmark = pytest.mark.slow  # with those of their kind, about a minute
+
 SIZE, SMALL = (1024, 1024), (16, 16)
 
 

@@ -15,6 +15,8 @@ from zz.models.doctor import health
 from zz.models.pretrained.borrowed import adapted
 from zz.models.sana import Sana, instruction
 
+pytestmark = pytest.mark.slow  # with those of their kind, about a minute
+
 T, GAMMA = 5, 4.5
 PROMPTS, NEGATIVE, SEEDS = ["a red star", "three blue rings"], ["a ring", ""], (3, 1)
 SIZE, SHAPE = (64, 96), (4, 2, 3)

@@ -20,6 +20,8 @@ from zz.models.pretrained.borrowed import adapted
 from zz.models.qwen_image import QwenImage
 from zz.models.z_image import ZImage
 
+pytestmark = pytest.mark.slow  # with those of their kind, about a minute
+
 T, GAMMA = 4, 4.0
 PROMPTS, NEGATIVE = ["a red star", "three blue rings, one of them large"], ["a ring", ""]
 SIZE, SEEDS = (64, 96), (3, 1)

@@ -17,6 +17,8 @@ from zz.models.doctor import health
 from zz.models.pretrained.borrowed import adapted
 from zz.models.wan import Wan
 
+pytestmark = pytest.mark.slow  # with those of their kind, about a minute
+
 T, GAMMA, F = 5, 5.0, 5
 PROMPTS, NEGATIVE, SEEDS = ["a red star", "three blue rings"], ["a ring", ""], (3, 1)
 SHAPE = (4, 2, 4, 6)  # of 5 frames: 1 + 4
