@@ -76,7 +76,9 @@ class Guider(Guidance):
             if unprompted(gamma) or not self._on(leg):
                 return cfg(x, node, gamma, leg)
             check_scale(gamma, self.guider)
-            guider = mine[leg] if leg in mine else mine.setdefault(leg, self.made(gamma))
+            if leg not in mine:
+                mine[leg] = self.made(gamma)
+            guider = mine[leg]
             guider.guidance_scale = gamma
             self._tell(guider, node, leg)
             batches = guider.prepare_inputs({CONDITION: (cond, uncond)})
@@ -120,9 +122,10 @@ class Guider(Guidance):
         if self.guider not in known:
             raise ValueError(f"guidance.guider={self.guider} is not in the installed diffusers: {', '.join(known)}")
         kind, options = known[self.guider], json.loads(self.options)
-        if "guidance_scale" not in inspect.signature(kind.__init__).parameters:
+        arguments = inspect.signature(kind.__init__).parameters
+        if "guidance_scale" not in arguments:
             raise ValueError(f"guidance.guider={self.guider} has no single scale for gamma; choose guidance=fdg")
-        takes = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", *GIVEN)]
+        takes = [name for name in arguments if name not in ("self", *GIVEN)]
         if unknown := [name for name in options if name not in takes]:
             raise ValueError(
                 f"guidance.options.{unknown[0]}: {self.guider} has no such option; it takes {', '.join(takes)}"

@@ -118,7 +118,8 @@ class AttentionMaps(Pipeline):
         prompted = [branch for branch, cond in enumerate(own) if plain(cond) is self._cond]
         if not prompted and any(plain(unaltered(cond)) is self._cond for cond in conds):
             raise ValueError(
-                "attention to the text is not recorded under a guidance that changes the network throughout"
+                "attention to the text is not recorded under a guidance that changes the network for every prediction; "
+                "choose guidance=cfg, or leave out the measurement"
             )
         if not prompted or not any(self._columns[self._first :]):
             predictions, maps = self.pipeline(x, node, *conds), []

@@ -12,7 +12,6 @@ from torch.nn import Module, ModuleList
 from zz.diffusion.guidance.altered import Feed
 
 STACKS = ("transformer_blocks", "blocks", "layers", "single_transformer_blocks")  # a second stack goes on counting
-
 UNET = re.compile(r"(down|mid|up)_blocks?\.(?:\d+\.)?attentions\.\d+\.transformer_blocks\.\d+")
 
 
