@@ -55,7 +55,7 @@ class PerLeg(Model):
     """A network for the steps, and others for legs that denoise or invert within a step.
 
     own:    the network of the steps; it also encodes pictures, decodes, and has the recommended values
-    strong: the network of the denoising leg of sampler=reflection
+    strong: the network of the denoising leg of sampler=reflection and rf_sampling
     weak:   the network of the inverting leg of every sampler
     """
 
