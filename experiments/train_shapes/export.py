@@ -71,7 +71,7 @@ def save_pipeline(
             (beside / SIZES).write_text(json.dumps(sizes) + "\n", encoding="utf-8")
     for config in beside.glob("text_encoder*/config.json"):
         _loads_in_float32(config)
-    _forget_paths(beside)
+    forget_paths(beside)
     size = sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if size > LARGEST:
         raise ValueError(f"{beside} holds {size / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f}; make its network smaller")
@@ -97,7 +97,7 @@ def _loads_in_float32(config: Path) -> None:
     config.write_text(json.dumps(content | {"dtype": "float32"}, indent=2) + "\n")
 
 
-def _forget_paths(folder: Path) -> None:
+def forget_paths(folder: Path) -> None:
     """diffusers notes in every config where it was loaded from; that is a path of this machine."""
     for path in [*folder.glob("model_index.json"), *folder.glob("*/config.json")]:
         content = json.loads(path.read_text())

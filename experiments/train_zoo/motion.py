@@ -18,7 +18,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from zz.data.motion_prompts import WORDS, trained
 from zz.data.shapes_prompts import names_held_out
-from zz.experiments.train_shapes.export import pipeline, save_pipeline
+from zz.experiments.train_shapes.export import forget_paths, pipeline, save_pipeline
 from zz.experiments.train_shapes.tokens import build_tokenizer, read
 from zz.experiments.train_shapes.unet import latents, scheduler, stratified
 from zz.experiments.train_shapes.world import Batch, Batches
@@ -114,14 +114,16 @@ class Lesson(nn.Module):
         )
 
     def save(self, folder: Path, sizes: Sequence[tuple[int, int]]) -> int:
-        """The base without the weights of its U-Net, which is that of `shapes`, and the motion modules beside it."""
+        """The text encoder, the motion modules, and where the U-Net and autoencoder of `shapes` belong."""
         base = pipeline(self._frozen[0], self._base[0], self.text, self.tokenizer)
         save_pipeline(base, folder, sizes=sizes, words=WORDS)
-        for weights in (folder / "unet").glob("*.safetensors"):
-            weights.unlink()
+        for part in ("unet", "vae"):
+            for weights in (folder / part).glob("*.safetensors"):
+                weights.unlink()
         self.net.save_motion_modules(str(folder / ADAPTER))
         half = MotionAdapter.from_pretrained(folder / ADAPTER, dtype=torch.float16)
         half.save_pretrained(folder / ADAPTER)
+        forget_paths(folder)
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 

@@ -79,7 +79,7 @@ class Lesson(nn.Module):
             sample_size=SIZE // 2 ** (len(vae.config.block_out_channels) - 1),
             in_channels=vae.config.latent_channels,
             out_channels=vae.config.latent_channels,
-            block_out_channels=(96, 128),
+            block_out_channels=(80, 128),
             down_block_types=("CrossAttnDownBlock2D",) * 2,
             up_block_types=("CrossAttnUpBlock2D",) * 2,
             layers_per_block=1,

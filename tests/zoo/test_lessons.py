@@ -304,10 +304,13 @@ class TestMotion:
         for p in lesson.net.parameters():
             p += 0.01 * torch.randn(p.shape, generator=rng()) * p.requires_grad
         size = lesson.save(tmp_path / "m", [(SIZE, SIZE)])
-        assert size < 8e6 and not list((tmp_path / "m" / "unet").glob("*.safetensors"))
+        weights = {path.parent.name for path in (tmp_path / "m").rglob("*.safetensors")}
+        assert size < 6e6 and weights == {"text_encoder", "motion_adapter"}
+        assert not [path for path in tmp_path.rglob("*.json") if "_name_or_path" in path.read_text()], "no path stays"
         model = AnimateDiff(
             str(tmp_path / "m"),
             unet="zz:shapes",
+            vae="zz:shapes",
             motion_adapter=str(tmp_path / "m"),
             frames=8,
             beta_schedule="scaled_linear",
@@ -317,6 +320,7 @@ class TestMotion:
         pipeline = diffusers.AnimateDiffPipeline.from_pretrained(
             tmp_path / "m",
             unet=dpo.start().unet,
+            vae=dpo.start().vae,
             motion_adapter=diffusers.MotionAdapter.from_pretrained(tmp_path / "m" / "motion_adapter"),
         )
         assert len(clip) == 8 and pipeline.unet.config.motion_max_seq_length == 16
