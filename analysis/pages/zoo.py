@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,17 +31,33 @@ QUESTIONS = {  # -> whose they are, the control that answers them, in words
 SHORT = {HOLDS: "yes", CONTRADICTED: "no, less", UNDECIDED: "undecided"}
 
 
+class Subject(NamedTuple):
+    """One model of the zoo.
+
+    kind:     its class in words
+    T:        its own
+    gamma1:   that it recommends
+    accuracy: what says right or wrong
+    soft:     what says how nearly
+    """
+
+    kind: str
+    T: int
+    gamma1: float
+    accuracy: Column = ACCURACY
+    soft: Column = ALIGNMENT
+
+
 @dataclass(frozen=True)
 class Place:
     """One model at one T.
 
-    kind:   the model's class in words
     own:    whether T is the model's own, with all prompts
     others: rows of other methods at the same gamma1, by name
     """
 
     model: str
-    kind: str
+    subject: Subject
     T: int
     own: bool
     zigzag: Row
@@ -51,25 +68,28 @@ class Place:
     def name(self) -> str:
         return f"{self.model}, T = {self.T}"
 
+    @property
+    def scorer(self) -> str:
+        return self.subject.accuracy.scorer
 
-def view(results: Results, models: Mapping[str, tuple[str, int, float]], methods: Sequence[str]) -> View:
+
+def view(results: Results, models: Mapping[str, Subject], methods: Sequence[str]) -> View:
     """What the store says.
 
-    models:  name -> its class in words, its own T, its gamma1
     methods: what other rows are called, beside zigzag's
     """
-    places = [place for name, (kind, own, _) in models.items() for place in _places(results, name, kind, own, methods)]
+    places = [place for name, subject in models.items() for place in _places(results, name, subject, methods)]
     answers = _answers(results, places)
     lacking = [name for name in models if name not in {place.model for place in places}]
     notes = (
         "gamma1 of each model is the best for standard sampling on `shapes_tune`, at its own T (see its card)",
         "accuracy: percent right; differences are paired, in points, with 95 % intervals; p by McNemar's test, "
         "corrected by Holm's method over the models and T of a question",
-        "all 553 prompts at a model's own T, 200 at others",
+        "all prompts at a model's own T, 200 at others",
     )
     tables = (_made_of(results, places, answers), _against(places, answers), _methods(results, places, methods))
     branches = [
-        forest.Branch(f"{place.name}  ({place.kind})", made_of, one.status != UNDECIDED)
+        forest.Branch(f"{place.name}  ({place.subject.kind})", made_of, one.status != UNDECIDED)
         for place in places
         if (made_of := _parts(results, place)) and (one := answers.get((place.name, "rest")))
     ]
@@ -82,7 +102,7 @@ def _answers(results: Results, places: Sequence[Place]) -> dict[tuple[str, str],
     """By a place's name and a question."""
     found: dict[tuple[str, str], Judged] = {}
     for question in QUESTIONS:
-        orders = {place.name: one for place in places if (one := _order(results, place, question, ACCURACY))}
+        orders = {place.name: one for place in places if (one := _order(results, place, question))}
         found |= {(name, question): one for name, one in zip(orders, judged(list(orders.values())), strict=True)}
     return found
 
@@ -113,18 +133,19 @@ def _listed(names: Sequence[str]) -> str:
     return f"{'; '.join(first)} and {last}" if first else last
 
 
-def _places(results: Results, model: str, kind: str, own: int, methods: Sequence[str]) -> Iterator[Place]:
+def _places(results: Results, model: str, subject: Subject, methods: Sequence[str]) -> Iterator[Place]:
     labels = {label for row in results.manifest.rows for label in row.labels if label.startswith(f"{model} | ")}
     for T in sorted({int(label.split(" | ")[1]) for label in labels}):
         zigzag = results.manifest.labelled(f"{model} | {T} | zigzag")
-        if zigzag is None or not results.scored(zigzag, ACCURACY.scorer):
+        if zigzag is None or not results.scored(zigzag, subject.accuracy.scorer):
             continue
         found = {name: results.manifest.labelled(f"{model} | {T} | {name}") for name in methods}
         others = {name: row for name, row in found.items() if row is not None and row is not zigzag}
-        yield Place(model, kind, T, own == T, zigzag, dict(results.manifest.controls_of(zigzag)), others)
+        yield Place(model, subject, T, subject.T == T, zigzag, dict(results.manifest.controls_of(zigzag)), others)
 
 
-def _order(results: Results, place: Place, question: str, column: Column) -> Order | None:
+def _order(results: Results, place: Place, question: str, column: Column | None = None) -> Order | None:
+    column = column or place.subject.accuracy
     who, role, words = QUESTIONS[question]
     ours, other = {"zigzag": place.zigzag, **place.others}.get(who), place.controls.get(role)
     if ours is None or other is None:
@@ -134,14 +155,14 @@ def _order(results: Results, place: Place, question: str, column: Column) -> Ord
 
 def _parts(results: Results, place: Place) -> Parts | None:
     rows = [place.zigzag, *(place.controls.get(role) for role in ("guidance_matched", "standard"))]
-    scores = [results.scores(row, ACCURACY.scorer) for row in rows if row is not None]
+    scores = [results.scores(row, place.scorer) for row in rows if row is not None]
     both = sorted(set.intersection(*map(set, scores))) if len(scores) == 3 else []
     return parts(*(np.array([one[entry] for entry in both]) for one in scores)) if both else None
 
 
 def _made_of(results: Results, places: Sequence[Place], answers: Mapping[tuple[str, str], Judged]) -> Table:
     """Gain = guidance's part + the rest, each with its interval; p of the gain and the rest."""
-    numbers = ("standard, %", "gain", "p", "guidance's part", "the rest", "p", "alignment's rest")
+    numbers = ("standard, %", "gain", "p", "guidance's part", "the rest", "p", "the soft score's rest")
     head = ("model", "class", "T", "n", *numbers)
     lines = list[tuple[Value, ...]]()
     for place in places:
@@ -149,11 +170,11 @@ def _made_of(results: Results, places: Sequence[Place], answers: Mapping[tuple[s
         gain, rest = (answers.get((place.name, one)) for one in ("gain", "rest"))
         if found is None or gain is None or rest is None:
             continue
-        soft = _order(results, place, "rest", ALIGNMENT)
+        soft = _order(results, place, "rest", place.subject.soft)
         lines.append(
             (
-                *(place.model, place.kind, str(place.T), str(rest.order.n)),
-                _percent(results.mean(place.controls["standard"], ACCURACY.scorer)),
+                *(place.model, place.subject.kind, str(place.T), str(rest.order.n)),
+                _percent(results.mean(place.controls["standard"], place.scorer)),
                 *(gain.order.difference, _p(gain), _percent(found.guidance), rest.order.difference, _p(rest)),
                 soft.difference if soft else None,
             )
@@ -182,14 +203,14 @@ def _methods(results: Results, places: Sequence[Place], methods: Sequence[str]) 
     lines = []
     for place in places:
         rows = [place.controls.get("standard"), place.zigzag, *(place.others.get(name) for name in methods)]
-        lines.append((place.model, str(place.T), *(_told(results, row) for row in rows)))
+        lines.append((place.model, str(place.T), *(_told(results, row, place.scorer) for row in rows)))
     return Table("Accuracy, %, and network evaluations a picture", head, tuple(lines))
 
 
-def _told(results: Results, row: Row | None) -> Value:
-    if row is None or not results.scored(row, ACCURACY.scorer):
+def _told(results: Results, row: Row | None, scorer: str) -> Value:
+    if row is None or not results.scored(row, scorer):
         return None
-    x = results.mean(row, ACCURACY.scorer)
+    x = results.mean(row, scorer)
     return f"{100 * x.value:.1f} [{100 * x.low:.1f}, {100 * x.high:.1f}], {row.evals}"
 
 
@@ -215,4 +236,4 @@ def _p(one: Judged) -> str:
     return "< .001" if one.p < 0.001 else f"{one.p:.3f}".lstrip("0") if one.p < 1 else "1"
 
 
-__all__ = ["CLAIM", "Place", "sentence", "view"]
+__all__ = ["CLAIM", "Place", "Subject", "sentence", "view"]

@@ -3,15 +3,15 @@
 Each model at the guidance that is best for its standard sampling on held-out prompts, at its own T and at 4, 10 and 20.
 """
 
-from zz.analysis.pages.zoo import CLAIM, HALF, view
+from zz.analysis.pages.zoo import ACCURACY, ALIGNMENT, CLAIM, HALF, Subject, view
 from zz.lab.experiment import Experiment, Layout
 
-MODELS = {  # name -> its class, its own T, and the gamma1 that it recommends
-    "shapes": ("U-Net, eps", 20, 4),
-    "shapes_v": ("U-Net, v", 20, 5),
-    "shapes_turbo": ("distilled, guided", 4, 3),
-    "shapes_turbo_free": ("distilled, unguided", 4, 1),
-    "shapes_flow": ("transformer, flow", 20, 2),
+MODELS = {
+    "shapes": Subject("U-Net, eps", 20, 4),
+    "shapes_v": Subject("U-Net, v", 20, 5),
+    "shapes_turbo": Subject("distilled, guided", 4, 3),
+    "shapes_turbo_free": Subject("distilled, unguided", 4, 1),
+    "shapes_flow": Subject("transformer, flow", 20, 2),
 }
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"
 METHODS = {
@@ -24,15 +24,21 @@ METHODS = {
 OTHERS = (4, 10, 20)  # T, on fewer prompts
 
 
+def judged_by(subject: Subject) -> str:
+    """The scorers of a model that is judged by others than the common ones."""
+    own = (subject.accuracy.scorer, subject.soft.scorer)
+    return "" if own == (ACCURACY.scorer, ALIGNMENT.scorer) else f" scorers=[{','.join(own)}]"
+
+
 def cells() -> tuple[str, ...]:
     """A line for each model, T and method; no half of no guidance."""
     return tuple(
-        f"label='{model} | {T} | {method}' model={model} steps={T} gamma1={gamma1 / 2 if method == HALF else gamma1:g} "
-        f"{words}" + ("" if own == T else " limit=200")
-        for model, (_, own, gamma1) in MODELS.items()
-        for T in sorted({own, *OTHERS})
+        f"label='{model} | {T} | {method}' model={model} steps={T} gamma1={one.gamma1 / (1 + (method == HALF)):g} "
+        f"{words}{judged_by(one)}" + ("" if one.T == T else " limit=200")
+        for model, one in MODELS.items()
+        for T in sorted({one.T, *OTHERS})
         for method, words in METHODS.items()
-        if method != HALF or gamma1 > 1
+        if method != HALF or one.gamma1 > 1
     )
 
 

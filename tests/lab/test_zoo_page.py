@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.make import job, kept, said
-from zz.analysis.pages.zoo import HALF, QUESTIONS, view
+from zz.analysis.pages.zoo import HALF, QUESTIONS, Subject, view
+from zz.analysis.paper.spec import Column
 from zz.data.base import PromptList
 from zz.diffusion.samplers.resampling import Resampling
 from zz.diffusion.samplers.zigzag import Zigzag
@@ -18,7 +19,12 @@ from zz.scorers.shapes.scorers import ShapesAlignment, ShapesCorrect
 
 N = 60
 LIST = PromptList("inline", tuple(replace(p, seed=i) for i, p in enumerate(said(["a red star", "a blue star"] * 30))))
-MODELS = {"one": ("U-Net, eps", 4, 2.0), "two": ("transformer", 4, 2.0), "three": ("U-Net, v", 4, 2.0)}
+OWN = Column("in every frame", "shapes_alignment", times=100), Column("in how many", "shapes_correct", times=100)
+MODELS = {
+    "one": Subject("U-Net, eps", 4, 2.0),
+    "two": Subject("transformer", 4, 2.0, *OWN),  # judged by a scorer of its own; by the common one all is wrong
+    "three": Subject("U-Net, v", 4, 2.0),
+}
 METHODS = (HALF, "resampling")
 CONTROLS = ("standard", "guidance_matched", "compute_matched_predictions", "compute_matched_evals")
 RIGHT = {  # how many of the 60 are right, from the first on
@@ -30,7 +36,7 @@ RIGHT = {  # how many of the 60 are right, from the first on
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("zoo") / "store")
-    asked, labels, control_of, right = [], {}, {}, {}
+    asked, labels, control_of, right, unsaid = [], {}, {}, {}, set()
     for steps, model in ((4, "one"), (5, "two")):
         ours = job(LIST, steps=steps, sampler=Zigzag(2.0, 0.0))
         others = {HALF: Zigzag(1.0, 0.0), "resampling": Resampling(2.0)}
@@ -41,9 +47,11 @@ def shown(tmp_path_factory):
         for name, one in {"zigzag": ours, **made, **controls}.items():
             asked.append(one)
             right[one.id] = RIGHT[model]["compute" if name.startswith("compute") else name]
+            unsaid |= {one.id} if model == "two" else set()
     for one in asked:
         for scorer in (ShapesCorrect(), ShapesAlignment()):
-            values = {score_name(scorer, p): float(p.entry < right[one.id]) for p in one.pictures}
+            n = 0 if one.id in unsaid and isinstance(scorer, ShapesCorrect) else right[one.id]
+            values = {score_name(scorer, p): float(p.entry < n) for p in one.pictures}
             store.put_scores(one.cell, identity(scorer), {}, values)
     manifest = kept(store, *asked, scorers=[ShapesCorrect(), ShapesAlignment()], control_of=control_of)
     rows = tuple(replace(row, labels=(labels[row.id],) if row.id in labels else ()) for row in manifest.rows)
@@ -102,9 +110,17 @@ def test_every_model_has_its_recommended_guidance_and_its_class():
     from tests.parity.test_zoo import described
 
     lines = zoo.cells()
-    for name, (_, own, gamma1) in zoo.MODELS.items():
+    for name, subject in zoo.MODELS.items():
+        own, gamma1 = subject.T, subject.gamma1
         assert described(name).gamma1 == gamma1
         mine = [line for line in lines if f" model={name} " in line]
         assert {line.split(" | ")[1] for line in mine} == {"4", "10", "20", str(own)}
         assert all(("limit=200" in line) != (f" steps={own} " in line) for line in mine)
         assert any(f"gamma1={gamma1 / 2:g} " in line for line in mine) == (gamma1 > 1)
+
+
+def test_a_model_of_clips_has_its_own_scorers(monkeypatch):
+    clips = Subject("clips", 20, 4.0, Column("clips", "motion_correct"), Column("frames", "motion_frames"))
+    monkeypatch.setattr(zoo, "MODELS", {"shapes": Subject("U-Net", 20, 4.0), "clips": clips})
+    theirs = {line.split()[0].split("'")[1]: " scorers=[motion_correct,motion_frames]" in line for line in zoo.cells()}
+    assert theirs == {"shapes": False, "clips": True}
