@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from zz.data.base import Prompt
 from zz.data.motion_prompts import WORDS, ShapesMotion, ShapesMotionTune, every, moving, parse, trained
+from zz.scorers.clip import ClipFeatures
 from zz.scorers.shapes.motion import MotionCorrect, MotionFrames, does, track
+from zz.scorers.shapes.truth import MotionFrechet
 from zz.worlds.motion import FRAMES, MOTIONS, draw_clip
 from zz.worlds.shapes import HELD_OUT, render
 
@@ -101,3 +103,20 @@ def test_bad_input_is_one_message():
         ValueError, match=r"scorers: motion_frames cannot judge it: prompt 'a cat' is not in the grammar"
     ):
         judged(MotionFrames(), [clip], [Prompt("a cat")])
+
+
+def test_the_frechet_distance_grows_with_damage_and_tells_a_still_from_a_clip():
+    prompts = ShapesMotion().prompts[:50]
+    clips = [filmed(prompt.meta, seed) for seed, prompt in enumerate(prompts)]
+    stills = [[clip[0]] * FRAMES for clip in clips]
+    blurred = [[frame.filter(ImageFilter.GaussianBlur(1)) for frame in clip] for clip in clips]
+    metric = MotionFrechet(ClipFeatures("zz:shapes_clip"), truth=100)
+    with metric.features.open() as extract:
+        reference = metric.reference(extract)
+        found = []
+        for made in (clips, stills, blurred):
+            rows = np.asarray(extract([frame for clip in made for frame in clip]))
+            found.append(metric.measure(rows.reshape(len(made), FRAMES, -1).mean(1), prompts, reference))
+    true, still, soft = (one.value for one in found)
+    assert 1.2 * true < still and 1.2 * true < soft
+    assert reference["mean"].shape == (rows.shape[1],)

@@ -9,11 +9,13 @@ import numpy as np
 from PIL import Image
 
 from zz.data.base import Prompt
+from zz.data.motion_prompts import every
 from zz.data.shapes_prompts import TAGS, draw_pair
 from zz.diffusion.validate import Range
 from zz.scorers.base import Extract, Features, SetMetric
 from zz.scorers.frechet import Moments, frechet, moments
 from zz.scorers.interval import Interval, jackknife
+from zz.worlds.motion import draw_clip
 from zz.worlds.shapes import render
 
 
@@ -60,3 +62,24 @@ class ShapesFrechet(SetMetric):
             return frechet(moments(features[kept]), truth) if len(kept) > 1 else math.nan
 
         return jackknife(distance, len(features), units=units)
+
+
+@dataclass(frozen=True)
+class MotionFrechet(ShapesFrechet):
+    """Fréchet distance of clips to rendered ones, all prompts in turn; a clip's features are its frames' mean.
+
+    truth: how many clips are rendered
+    """
+
+    truth: Annotated[int, Range(2)] = 1000
+    name: str = "motion_fd"
+    version: ClassVar[int] = 1
+
+    def reference(self, extract: Extract) -> Mapping[str, np.ndarray]:
+        rng, metas = np.random.default_rng([2020, 8]), every()
+        clips = [draw_clip(metas[i % len(metas)], rng) for i in range(self.truth)]
+        frames = extract([Image.fromarray(render(scene)) for clip in clips for scene in clip])
+        return moments(frames.reshape(len(clips), -1, frames.shape[-1]).mean(1))._asdict()
+
+
+__all__ = ["MotionFrechet", "ShapesFrechet"]
