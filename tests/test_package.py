@@ -36,6 +36,15 @@ def test_the_wheel_holds_zz_and_its_conf_only(wheel):
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
+def test_the_wheel_holds_the_models_that_fit_70_mb(wheel):
+    size, models = wheel.stat().st_size, ROOT / "zz" / "weights"
+    held = {name.split("/")[2] for name in zipfile.ZipFile(wheel).namelist() if name.startswith("zz/weights/")}
+    left = {path.name for path in models.iterdir()} - held
+    assert size < 70e6 and {"shapes", "shapes_clip"} <= held
+    assert left == {"shapes_dpo"}, "others are in a checkout"
+
+
 @pytest.mark.ci
 def test_it_runs_from_elsewhere(wheel, tmp_path):
     """Installed alone into a fresh environment that borrows the dependencies of this one."""

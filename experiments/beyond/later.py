@@ -17,7 +17,14 @@ BACK = tuple(f"gamma1={gamma:g}" for gamma in (1, 1.5, 2, 3, 4))  # of methods t
 FORESIGHT = tuple(f"gamma1={gamma:g} sampler.scale={scale:g}" for gamma in (1.5, 3, 5.5) for scale in (0.3, 0.6, 1))
 
 
-SETTINGS = {"shapes, 40": 0, "shapes, 100": 1, "shapes_flow, 40": 0}  # model and most evaluations a picture -> `steps`
+SETTINGS = {  # model and most evaluations a picture -> which of `steps`
+    "shapes, 40": 0,
+    "shapes, 100": 1,
+    "shapes_flow, 40": 0,
+    "shapes_dpo, 40": 0,  # tuned from `shapes`, which is its weak network
+}
+BOTH = ("shapes", "shapes_flow")
+UNET, FLOW, TUNED = ("shapes",), ("shapes_flow",), ("shapes_dpo",)
 
 
 class Method(NamedTuple):
@@ -27,7 +34,7 @@ class Method(NamedTuple):
     steps:  the most steps that its evaluations leave, at 40 a picture and at 100
     scales: what is tried
     best:   what was found to be best on `shapes_tune`, by setting
-    only:   the one model that it is of; None: of both
+    of:     the models
     flow:   overrides on the flow
     """
 
@@ -35,19 +42,19 @@ class Method(NamedTuple):
     steps: tuple[int, int]
     scales: tuple[str, ...]
     best: Mapping[str, str] = {}
-    only: str | None = None
+    of: tuple[str, ...] = BOTH
     flow: str = ""
 
 
 METHODS = {
-    "CFG": Method("sampler=standard", (20, 50), CFG),
+    "CFG": Method("sampler=standard", (20, 50), CFG, of=BOTH + TUNED),
     "CFG++": Method("sampler=standard guidance=cfgpp", (20, 50), PLUS),
     "CFG x 2": Method("sampler=repeated", (10, 25), CFG),
     "CFG++ x 2": Method(
         "sampler=repeated sampler.final=cfgpp", (10, 25), tuple(f"sampler.scale={s:g}" for s in (0.2, 0.4, 0.6, 0.8))
     ),
     "resampling": Method("sampler=resampling", (10, 25), CFG),
-    "zigzag": Method("sampler=zigzag", (8, 20), BACK),
+    "zigzag": Method("sampler=zigzag", (8, 20), BACK, of=BOTH + TUNED),
     "zigzag, CFG++": Method("sampler=zigzag guidance=cfgpp", (8, 20), PLUS),
     "implicit zigzag": Method("sampler=implicit_zigzag", (10, 25), BACK),
     "implicit zigzag, last gap": Method("sampler=implicit_zigzag sampler.gap=last", (19, 49), BACK),
@@ -60,20 +67,24 @@ METHODS = {
     "FDG": Method("sampler=standard guidance=fdg", (20, 50), CFG),
     "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), CFG),
     "zigzag, APG": Method("sampler=zigzag guidance=apg guidance.momentum=0", (7, 17), BACK),
-    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), CFG, only="shapes"),
-    "PAG": Method("sampler=standard guidance=pag", (13, 33), CFG, only="shapes"),
-    "SEG": Method("sampler=standard guidance=seg", (13, 33), CFG, only="shapes"),
+    "autoguidance": Method("sampler=standard guidance=autoguidance weak.model.unet=null", (20, 50), CFG, of=TUNED),
+    "W2SD": Method(
+        "sampler=reflection weak.model.unet=null", (7, 17), tuple(f"{one} gamma2={one[7:]}" for one in BACK), of=TUNED
+    ),
+    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), CFG, of=UNET),
+    "PAG": Method("sampler=standard guidance=pag", (13, 33), CFG, of=UNET),
+    "SEG": Method("sampler=standard guidance=seg", (13, 33), CFG, of=UNET),
     "SLG": Method(
         "sampler=standard guidance=slg guidance.layers=[3] guidance.start=0 guidance.stop=1 guidance.scale=1",
         (13, 33),
         CFG,
-        only="shapes_flow",
+        of=FLOW,
     ),
     "Rectified-CFG++": Method(
         "sampler=rectified_cfgpp",
         (13, 33),
         tuple(f"sampler.scale={scale:g} sampler.power={p:g}" for scale in (1, 2.5, 5) for p in (0, 1.5)),
-        only="shapes_flow",
+        of=FLOW,
     ),
 }
 CLAIMED = ("CFG", "CFG++", "CFG x 2", "CFG++ x 2", "resampling", "zigzag", "FSG", "FSG, as run")  # at 100: FSG's table
@@ -83,7 +94,7 @@ def asked() -> dict[str, dict[str, Method]]:
     """The methods in each setting."""
     found: dict[str, dict[str, Method]] = {}
     for where, which in SETTINGS.items():
-        mine = {name: m for name, m in METHODS.items() if m.only in (None, where.split(",")[0])}
+        mine = {name: m for name, m in METHODS.items() if where.split(",")[0] in m.of}
         found[where] = {name: mine[name] for name in CLAIMED} if which else mine
     return found
 

@@ -23,7 +23,7 @@ diffusers = pytest.importorskip("diffusers")
 
 PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
 WHOLE = ["shapes_v", "shapes_turbo", "shapes_flow"]  # folders of a pipeline
-PARTS = {"shapes_turbo_free": "shapes_turbo"}  # a U-Net alone, and whose it takes the place of
+PARTS = {"shapes_turbo_free": "shapes_turbo", "shapes_dpo": "shapes"}  # a U-Net alone, and whose it takes the place of
 ZOO = [*WHOLE, *PARTS]
 
 

@@ -29,7 +29,7 @@ OWN = {  # nothing to cite: this project's own, a plain choice, or a class that 
         "dataset:table",
     ),
     *("dataset:mixture", "dataset:quick", "dataset:shapes_tune", "dataset:shapes_motion", "dataset:shapes_motion_tune"),
-    *("scorer:motion_correct", "scorer:log_odds", "scorer:atypicality"),
+    *("scorer:motion_correct", "scorer:motion_fd", "scorer:log_odds", "scorer:atypicality"),
     *("scorer:cleanliness", "scorer:shapes_diversity", "measurement:residuals"),
 }
 
