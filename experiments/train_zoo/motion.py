@@ -47,18 +47,28 @@ class Clips(Batches):
 def with_words(
     encoder: CLIPTextModel, known: CLIPTokenizer, words: Sequence[str]
 ) -> tuple[CLIPTextModel, CLIPTokenizer]:
-    """A text encoder with more words: what it knows keeps its embedding, a new word begins as the mean of all."""
+    """A text encoder with more words: what it knows keeps its embedding, new ones are drawn from their spread."""
     tokenizer = build_tokenizer(words)
     marks = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     more = CLIPTextModel(CLIPTextConfig(**encoder.config.to_dict() | {"vocab_size": len(tokenizer)} | marks))
     own: Any = "embeddings.token_embedding.weight"
     state = dict(encoder.state_dict())
-    rows = state[own].mean(0, keepdim=True).repeat(len(tokenizer), 1)
+    rng = torch.Generator().manual_seed(len(words))
+    mean, spread = state[own].mean(0), state[own].std(0)
+    rows = mean + spread * torch.randn(len(tokenizer), len(mean), generator=rng)
     for token, row in tokenizer.get_vocab().items():
         if token in known.get_vocab():
             rows[row] = state[own][known.get_vocab()[token]]
     more.load_state_dict({**state, own: rows})
     return more, tokenizer
+
+
+def noisier(times: Tensor, n: int) -> Tensor:
+    """Times of which half lie in the noisiest quarter, where it is decided what moves whither.
+
+    times: uniform in 0..n-1
+    """
+    return n - 1 - times.square() // n
 
 
 class Lesson(nn.Module):
@@ -92,7 +102,7 @@ class Lesson(nn.Module):
         device, n = self.abar.device, len(batch.captions)
         latent = latents(self._frozen[0], batch, rng, device)
         x0, eps = (one.unflatten(0, (n, FRAMES)).transpose(1, 2) for one in latent)  # (n, C, F, h, w)
-        times = stratified(n, len(self.abar), rng).to(device)
+        times = noisier(stratified(n, len(self.abar), rng), len(self.abar)).to(device)
         abar = self.abar[times].view(-1, 1, 1, 1, 1)
         tokens = self.encode(batch.captions).repeat_interleave(FRAMES, dim=0)
         said = self.net(abar.sqrt() * x0 + (1 - abar).sqrt() * eps, times, encoder_hidden_states=tokens).sample

@@ -178,7 +178,7 @@ ZOO = {
         about(motion),
         (
             Stage(
-                Course("motion", 64_000, lr=5e-4, warmup=200),
+                Course("motion", 64_000, lr=1e-3, warmup=200),
                 lambda _: motion.Lesson(),
                 lambda seed, _: motion.Clips(seed, 19, 8, drop=0.1),
             ),

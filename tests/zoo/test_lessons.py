@@ -290,6 +290,12 @@ class TestMotion:
         wanted = base.unet(frames, t.repeat_interleave(8), encoder_hidden_states=tokens).sample
         assert torch.allclose(found.transpose(1, 2).flatten(0, 1), wanted, atol=1e-4)
 
+    def test_noisy_times_come_more_often(self):
+        times = motion.noisier(torch.arange(1000), 1000)
+        assert sorted(times.tolist())[::999] == [1, 999]
+        assert (times >= 750).float().mean() == pytest.approx(0.5, abs=0.01), "the noisiest quarter has half of them"
+        assert (times >= 0).all() and (times < 1000).all()
+
     def test_only_what_moves_learns(self):
         lesson = motion.Lesson()
         learned = {name for name, p in lesson.named_parameters() if p.requires_grad}
