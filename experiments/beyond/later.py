@@ -1,10 +1,15 @@
 """What came after zigzag, beside it at equal network evaluations, each method at its own best scale, with the controls.
 
-The scale of each is the best of a grid on other prompts: `experiment=later_tuning`, whose page names it.
+The scale of each is the best of a grid on other prompts: `experiment=later_tuning`, whose page names it, and
+later_best.yaml keeps it.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 from zz.analysis.pages.later import CLAIM, view
 from zz.lab.experiment import Experiment, Layout
@@ -33,7 +38,6 @@ class Method(NamedTuple):
     words:  overrides
     steps:  the most steps that its evaluations leave, at 40 a picture and at 100
     scales: what is tried
-    best:   what was found to be best on `shapes_tune`, by setting
     of:     the models
     flow:   overrides on the flow
     """
@@ -41,7 +45,6 @@ class Method(NamedTuple):
     words: str
     steps: tuple[int, int]
     scales: tuple[str, ...]
-    best: Mapping[str, str] = {}
     of: tuple[str, ...] = BOTH
     flow: str = ""
 
@@ -99,6 +102,13 @@ def asked() -> dict[str, dict[str, Method]]:
     return found
 
 
+@cache
+def best() -> Mapping[str, Mapping[str, str]]:
+    """The best scale, by setting and method."""
+    found: Any = yaml.safe_load(Path(__file__).with_name("later_best.yaml").read_text(encoding="utf-8"))
+    return found
+
+
 def line(where: str, method: Method, scale: str) -> str:
     """The overrides of a method at a scale."""
     model = where.split(",")[0]
@@ -109,11 +119,11 @@ def line(where: str, method: Method, scale: str) -> str:
 def cells() -> tuple[str, ...]:
     """Each method at its best scale; the controls at the smaller budget."""
     return tuple(
-        f"label='{where} | {name}' {line(where, method, best)} "
+        f"label='{where} | {name}' {line(where, method, scale)} "
         + ("controls=[] limit=200" if SETTINGS[where] else f"measurements=[effective_guidance] {CONTROLS}")
         for where, methods in asked().items()
         for name, method in methods.items()
-        if (best := method.best.get(where))
+        if (scale := best().get(where, {}).get(name))
     )
 
 

@@ -56,8 +56,11 @@ def test_the_grid_is_tried_apart_and_the_best_of_it_compared():
     )
     for line in later.cells():
         where, name = line.split("'")[1].split(" | ")
-        best = later.METHODS[name].best[where]
+        best = later.best()[where][name]
         assert f" {best} " in line and best in later.METHODS[name].scales
+    assert {where: set(names) for where, names in later.best().items()} == {
+        where: set(methods) for where, methods in later.asked().items()
+    }
 
 
 @pytest.fixture(scope="module")
