@@ -126,8 +126,9 @@ def test_what_is_asked_for_wrongly(cli, words, said):
     assert code == 2 and said in err and err.count("error:") == 1
 
 
-def test_a_table_in_a_test(cli, store_path, tmp_path):
-    """One table of each kind, from cells to a page, and its numbers without a picture."""
+def test_a_table_in_a_test(cli, store_path, tmp_path, monkeypatch):
+    """One table of each kind, from cells to a page, and its numbers without a picture; a model has no stand-in."""
+    monkeypatch.setitem(stand_ins()["model"], "sdxl_dpo", None)
     words = ("scale=smoke", "scorers=[]")
     assert cli("experiment=figure_03,table_03", *words)[0] == 0
     code, out, _ = cli("experiment=table_08", "scale=smoke")
