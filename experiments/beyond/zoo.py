@@ -34,8 +34,9 @@ def judged_by(subject: Subject) -> str:
 def cells() -> tuple[str, ...]:
     """A line for each model, T and method; no half of no guidance."""
     return tuple(
-        f"label='{model} | {T} | {method}' model={model} steps={T} gamma1={one.gamma1 / (1 + (method == HALF)):g} "
-        f"{words}{judged_by(one)}" + ("" if one.T == T else " limit=200")
+        f"label='{model} | {T} | {method}' model={model} steps={T} "
+        f"gamma1={one.gamma1 / 2 if method == HALF else one.gamma1:g} {words}{judged_by(one)}"
+        + ("" if one.T == T else " limit=200")
         for model, one in MODELS.items()
         for T in sorted({one.T, *OTHERS})
         for method, words in METHODS.items()

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import tomllib
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,8 +85,17 @@ def test_the_card_names_the_very_weights():
             assert hashlib.sha256(path.read_bytes()).hexdigest() == digests[str(path.relative_to(EMBEDDED / folder))]
             found += 1
     assert found == 4  # U-Net, autoencoder, text encoder; CLIP
-    size = sum(path.stat().st_size for path in EMBEDDED.rglob("*") if path.is_file())
-    assert size < 112e6, "these two, and 95 MB of the zoo"
+
+
+def test_the_bytes_of_a_wheel_and_of_the_zoo():
+    files = [path for path in EMBEDDED.rglob("*") if path.is_file()]
+    sizes = dict.fromkeys((path.relative_to(EMBEDDED).parts[0] for path in files), 0)
+    for path in files:
+        sizes[path.relative_to(EMBEDDED).parts[0]] += path.stat().st_size
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    left_out = [Path(one).name for one in project["tool"]["hatch"]["build"]["targets"]["wheel"]["exclude"]]
+    assert sum(size for name, size in sizes.items() if name not in left_out) < 70e6, "what a wheel holds"
+    assert sum(size for name, size in sizes.items() if name not in ("shapes", "shapes_clip")) < 95e6, "the zoo"
 
 
 def test_it_draws_what_it_is_asked_for():
