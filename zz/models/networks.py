@@ -46,6 +46,11 @@ class Side:
             prompts = [self.prompt.replace("{prompt}", text) for text in prompts]
         return prompts, negatives if self.negative_prompt is None else [self.negative_prompt] * len(prompts)
 
+    @property
+    def guides(self) -> bool:
+        """Whether it answers a prompt otherwise, so that one can be guided away from it."""
+        return self.model is not None or self.prompt is not None
+
 
 SAME = Side()
 
@@ -87,7 +92,7 @@ class PerLeg(Model):
 
     @property
     def can(self) -> Can:
-        return replace(reduce(and_, (model.can for model in self.models())), weak=self.weak != SAME)
+        return replace(reduce(and_, (model.can for model in self.models())), weak=self.weak.guides)
 
     @property
     def has_weights(self) -> bool:
@@ -168,7 +173,7 @@ class PerLegPipeline(Pipeline):
             Leg.ZAG: (model.weak, opened[model.weak.model or model.own]),
         }
         can = reduce(and_, (pipeline.can for pipeline in opened.values()))
-        self._can = replace(can, weak=model.weak != SAME)
+        self._can = replace(can, weak=model.weak.guides)
         self.device, self.levels, self.schedule, self.size = (
             self.own.device,
             self.own.levels,
