@@ -297,4 +297,6 @@ class TestAutoguidance:
     def test_a_negative_prompt_alone_makes_no_weak_network(self):
         """It would be the network itself, c + gamma (c - c): no guidance at the price of two evaluations."""
         with pytest.raises(ValueError, match=r"guides away from a weak network.* set weak.model"):
-            job(["north"], model=PerLeg(PLANE, weak=Side(negative_prompt="south")), guidance=AutoGuidance(), size=(1, 1))
+            job(
+                ["north"], model=PerLeg(PLANE, weak=Side(negative_prompt="south")), guidance=AutoGuidance(), size=(1, 1)
+            )
