@@ -28,10 +28,19 @@ from zz.experiments.train_zoo.zoo import ZOO, Member
 SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)  # of guidance, at which a finished model is measured
 
 
-def run(name: str, out: Path, fabric: Fabric, limits: Limits, seed: int = 0, share: float = 1.0) -> dict[str, Any]:
+def run(
+    name: str,
+    out: Path,
+    fabric: Fabric,
+    limits: Limits,
+    seed: int = 0,
+    share: float = 1.0,
+    compiled: bool = False,
+) -> dict[str, Any]:
     """Train as far as the deadline allows, save, and measure what is finished; returns and writes DIR/report.json.
 
-    share: of the pictures that the recipe has it see
+    share:    of the pictures that the recipe has it see
+    compiled: whether the largest network that learns is compiled, while it learns
     """
     member = ZOO[name]
     lesson: Any = None
@@ -41,6 +50,8 @@ def run(name: str, out: Path, fabric: Fabric, limits: Limits, seed: int = 0, sha
         batches = stage.batches(seed, folder)
         torch.manual_seed(seed + batches.stream)
         lesson = stage.lesson(lesson)
+        if compiled:
+            max(lesson.children(), key=lambda part: sum(p.numel() for p in part.parameters())).compile(dynamic=False)
         course = replace(stage.course, samples=max(1, int(share * stage.course.samples)))
         show = partial(_show, member, lesson) if stage is member.stages[-1] else None
         done = train(fabric, course, lesson, batches, folder, limits, show)
@@ -59,6 +70,7 @@ def run(name: str, out: Path, fabric: Fabric, limits: Limits, seed: int = 0, sha
     return report
 
 
+@torch.compiler.set_stance("force_eager")  # other sizes of batches would be compiled anew
 def _measured(member: Member, lesson: Any) -> dict[str, Any]:
     """Accuracy over guidance on held-out prompts; at the best of it, or what it is meant for, on those reported."""
     parts, exam = lesson.parts(), member.exam
@@ -75,6 +87,7 @@ def _measured(member: Member, lesson: Any) -> dict[str, Any]:
     }
 
 
+@torch.compiler.set_stance("force_eager")
 def _show(member: Member, lesson: Any, path: Path) -> None:
     """A sheet of pictures, and how many of a few are right."""
     opened = member.opened(lesson.parts())
@@ -94,13 +107,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
     parser.add_argument("--precision", default="bf16-mixed", choices=["32-true", "bf16-mixed"])
     parser.add_argument("--threads", type=int, default=0, help="of torch on a CPU; 0 leaves them alone")
+    parser.add_argument("--compile", action="store_true", help="the network: minutes at first, then faster steps")
     parser.add_argument("--show", type=int, default=50_000, help="samples between sheets of pictures")
     asked = parser.parse_args(arguments)
     if asked.threads:
         torch.set_num_threads(asked.threads)
     fabric = Fabric(accelerator=asked.accelerator, devices=1, precision=asked.precision)
     limits = Limits(deadline=time.monotonic() + 60 * asked.minutes, show=asked.show)
-    report = run(asked.name, asked.out, fabric, limits, asked.seed, asked.share)
+    report = run(asked.name, asked.out, fabric, limits, asked.seed, asked.share, asked.compile)
     print(json.dumps(rounded(report["stages"])))
     if not report["finished"]:
         print(f"stopped before the end; the same command goes on from {asked.out}")

@@ -146,12 +146,12 @@ ZOO = {
         about(dit),
         (
             Stage(
-                Course("autoencoder", 100_000, lr=2e-3, warmup=100, ema=0.998),
+                Course("autoencoder", 80_000, lr=2e-3, warmup=100, ema=0.998),
                 lambda _: autoencoder.Lesson(dit.PLAN),
                 lambda seed, _: Batches(seed, 17, 32, side=dit.SIDE),
             ),
             Stage(
-                Course("transformer", 600_000, lr=1e-3, warmup=500),
+                Course("transformer", 300_000, lr=1e-3, warmup=500),
                 dit.Lesson,
                 lambda seed, _: Batches(seed, 18, 64, drop=0.1, side=dit.SIDE),
             ),
@@ -178,7 +178,7 @@ ZOO = {
         about(motion),
         (
             Stage(
-                Course("motion", 64_000, lr=1e-3, warmup=200),
+                Course("motion", 56_000, lr=1e-3, warmup=200),
                 lambda _: motion.Lesson(),
                 lambda seed, _: motion.Clips(seed, 19, 8, drop=0.1),
             ),

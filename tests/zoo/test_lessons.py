@@ -12,7 +12,9 @@ pytest.importorskip("lightning")
 pytest.importorskip("diffusers")
 
 import diffusers
+from diffusers.models.attention_processor import HunyuanAttnProcessor2_0
 from lightning.fabric import Fabric
+from torch import nn
 
 import zz
 from zz.data.shapes_prompts import CLAUSES, Quick, parse
@@ -84,6 +86,21 @@ def test_dit_encodes_as_its_pipeline_does_though_it_computes_the_first_tokens_on
         assert torch.equal(found[f"text_embedding_mask{name}"], mask)
         read = mask[..., None] if name == "" else 1  # of BERT the network masks the rest
         assert torch.allclose(found[f"encoder_hidden_states{name}"] * read, states * read, atol=1e-5)
+
+
+@torch.no_grad()
+def test_dit_hears_one_padding_for_all_and_says_what_diffusers_network_says(small_dit):
+    """In training it attends to 34 tokens; the pipeline's network to 333."""
+    net = small_dit.parts().transformer
+    ours = net.attn_processors
+    nn.init.normal_(net.proj_out.weight)  # at first it says nothing
+    asked = small_dit.encode(CAPTIONS) | {"image_rotary_emb": small_dit._turns, "return_dict": False}
+    x, t = torch.randn(len(CAPTIONS), dit.PLAN.latent, 8, 8, generator=rng()), torch.full((len(CAPTIONS),), 500.0)
+    found = net(x, t, **asked)[0]
+    net.set_attn_processor(HunyuanAttnProcessor2_0())
+    wanted = net(x, t, **asked)[0]
+    net.set_attn_processor(ours)
+    assert torch.allclose(found, wanted, atol=1e-4) and wanted.std() > 1
 
 
 @torch.no_grad()
@@ -265,6 +282,16 @@ class TestOneCommand:
         card = (tmp_path / "whole/model/MODEL_CARD.md").read_text()
         assert "4_steps: 8 samples" in card and "unet/diffusion_pytorch_model.safetensors: " in card
         assert json.loads((tmp_path / "whole/report.json").read_text())["best"] in (1.0, 3.0)
+
+    def test_what_learns_is_compiled_and_pictures_are_drawn_without(self, tmp_path, monkeypatch):
+        asked, graphs = [], []
+        probe = torch.compile(lambda x: x + 1, backend=lambda graph, _: graphs.append(graph) or graph.forward)
+        monkeypatch.setattr(nn.Module, "compile", lambda self, **how: asked.append((type(self).__name__, how)))
+        monkeypatch.setattr(train, "sheet", lambda *_: probe(torch.ones(2)))
+        fabric, limits = Fabric(accelerator="cpu", devices=1, precision="32-true"), Limits(show=8)
+        train.run("shapes_turbo", tmp_path, fabric, limits, compiled=True)
+        assert asked == [("UNet2DConditionModel", {"dynamic": False})] * 3
+        assert not graphs and probe(torch.ones(2)) is not None and len(graphs) == 1
 
 
 class TestMotion:
