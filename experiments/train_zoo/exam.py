@@ -16,6 +16,7 @@ from zz.scorers.base import ImageScorer
 from zz.scorers.shapes.motion import MotionCorrect, MotionFrames
 from zz.worlds.motion import MOTIONS
 
+SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)  # of guidance, at which a finished model is measured
 Right = dict[str, tuple[float, int]]  # tag -> how many are right, of how many
 
 
@@ -30,6 +31,7 @@ class Exam:
     scorers:  the first says right or wrong; all by the names that a card has for them
     steps:    T
     size:     (height, width) in pixels
+    scales:   of guidance, of which the best on `tune` is reported
     """
 
     quick: PromptSet
@@ -39,6 +41,7 @@ class Exam:
     scorers: Mapping[str, ImageScorer]
     steps: int = 20
     size: tuple[int, int] = SIZE
+    scales: tuple[float, ...] = SCALES
 
     def means(self, opened: Pipeline, prompts: PromptSet, gamma1: float) -> dict[str, dict[str, float]]:
         """Of standard sampling, by scorer and tag."""
@@ -73,4 +76,5 @@ MOTION = Exam(
     ShapesMotion(),
     MOTIONS,
     {"strict": MotionCorrect(), "frames": MotionFrames()},
+    scales=(2.0, 4.0, 7.0),  # a clip costs eight pictures
 )

@@ -25,8 +25,6 @@ from zz.experiments.train_shapes.train import machine
 from zz.experiments.train_zoo import card
 from zz.experiments.train_zoo.zoo import ZOO, Member
 
-SCALES = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)  # of guidance, at which a finished model is measured
-
 
 def run(
     name: str,
@@ -75,8 +73,8 @@ def _measured(member: Member, lesson: Any) -> dict[str, Any]:
     """Accuracy over guidance on held-out prompts; at the best of it, or what it is meant for, on those reported."""
     parts, exam = lesson.parts(), member.exam
     opened = member.opened(parts)
-    scales = {gamma: exam.means(opened, exam.tune, gamma) for gamma in SCALES}
-    best = member.meant or max(SCALES, key=lambda gamma: scales[gamma]["strict"]["all"])
+    scales = {gamma: exam.means(opened, exam.tune, gamma) for gamma in exam.scales}
+    best = member.meant or max(scales, key=lambda gamma: scales[gamma]["strict"]["all"])
     networks = {name: part for name, part in parts.components.items() if hasattr(part, "parameters")}
     millions = (f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M" for name, part in networks.items())
     return {

@@ -256,10 +256,9 @@ class TestDpo:
 class TestOneCommand:
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch):
-        monkeypatch.setattr(train, "SCALES", (1.0, 3.0))
         few = SimpleNamespace(prompts=Quick().prompts[:6], name="few")
         tags = tuple(dict.fromkeys(prompt.meta["tag"] for prompt in few.prompts))
-        small = replace(ZOO["shapes_turbo"].exam, quick=few, tune=few, reported=few, tags=tags)
+        small = replace(ZOO["shapes_turbo"].exam, quick=few, tune=few, reported=few, tags=tags, scales=(1.0, 3.0))
         stages = tuple(
             replace(stage, course=Course(stage.course.name, 8, warmup=1), batches=lambda seed, out: Batches(seed, 1, 4))
             for stage in ZOO["shapes_turbo"].stages
