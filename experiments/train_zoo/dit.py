@@ -1,7 +1,7 @@
 """`shapes_dit`: a transformer that predicts v, with two text encoders, in the classes of Hunyuan-DiT (Li et al., 2024).
 
 Its pipeline divides sizes by 8, so it has an autoencoder of its own, four levels deep, for pictures of 64 pixels. Its
-text encoders, a BERT and a T5, learn with it from nothing.
+text encoders, a BERT and a T5, first learn to say of each word what that of `shapes` says, then with it.
 """
 
 import json
@@ -19,8 +19,10 @@ from transformers import BertConfig, BertModel, BertTokenizer, T5Config, T5Encod
 from zz.data.shapes_prompts import VOCABULARY
 from zz.experiments.train_shapes import autoencoder
 from zz.experiments.train_shapes.evaluate import rounded
+from zz.experiments.train_shapes.tokens import read
 from zz.experiments.train_shapes.unet import latents, scheduler, stratified
 from zz.experiments.train_shapes.world import Batch, Batches
+from zz.experiments.train_zoo import text
 
 SIDE = 64  # pixels
 PLAN = autoencoder.Plan(channels=(16, 32, 48, 64), latent=8, size=SIDE)
@@ -67,6 +69,45 @@ def t5() -> tuple[T5EncoderModel, T5Tokenizer]:
     return T5EncoderModel(config), tokenizer
 
 
+class Words(nn.Module):
+    """Both text encoders as one thing to train: to say of each word, and of the end, what that of `shapes` says."""
+
+    def __init__(self, coder: autoencoder.Lesson) -> None:
+        super().__init__()
+        self._known: list[Any] = [coder, text.drawn().eval().requires_grad_(False), text.tokenizer()]  # no parameters
+        self.bert, self.bert_tokenizer = bert()
+        self.t5, self.t5_tokenizer = t5()
+        width = self._known[1].config.hidden_size
+        self.from_bert, self.from_t5 = nn.Linear(BERT, width), nn.Linear(T5, width)
+
+    @property
+    def coder(self) -> autoencoder.Lesson:
+        """The stage before."""
+        found: autoencoder.Lesson = self._known[0]
+        return found
+
+    def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """The share of the variance of CLIP's last states, word by word, that a linear map of either's leaves."""
+        _, teacher, tokenizer = self._known
+        device = self.from_bert.weight.device
+        wanted = teacher.to(device)(read(tokenizer, batch.captions).to(device)).last_hidden_state[:, 1:].float()
+        loss = wanted.new_zeros(())
+        for encoder, reads, head, begins in (
+            (self.bert, self.bert_tokenizer, self.from_bert, 1),
+            (self.t5, self.t5_tokenizer, self.from_t5, 0),
+        ):
+            asked: Any = reads
+            told = asked(batch.captions, padding="max_length", max_length=LONGEST, truncation=True, return_tensors="pt")
+            mask = told.attention_mask.to(device)
+            states = encoder(input_ids=told.input_ids.to(device), attention_mask=mask).last_hidden_state
+            last = begins + wanted.shape[1]
+            kept = mask[:, begins:last].bool()
+            target = wanted[:, : kept.shape[1]][kept]
+            error = head(states[:, begins:last]).float()[kept] - target
+            loss = loss + error.square().mean() / target.var()
+        return loss / 2
+
+
 class Brief(HunyuanAttnProcessor2_0):
     """Hunyuan-DiT's attention to a text whose padding is all alike: n equal keys are one whose logit is log n larger.
 
@@ -87,9 +128,9 @@ class Brief(HunyuanAttnProcessor2_0):
 class Lesson(nn.Module):
     """The transformer and both text encoders as one thing to train; its forward is the loss of a batch."""
 
-    def __init__(self, coder: autoencoder.Lesson) -> None:
+    def __init__(self, words: Words) -> None:
         super().__init__()
-        vae: Any = coder.vae.eval().requires_grad_(False)
+        vae: Any = words.coder.vae.eval().requires_grad_(False)
         seen = torch.cat([Batches(0, 17, 64, side=SIDE)[10**6 + i].pictures for i in range(8)])
         autoencoder.standardise(vae, seen)
         vae = vae.half().float()  # as it will be saved
@@ -101,8 +142,8 @@ class Lesson(nn.Module):
                 "let it see more pictures"
             )
         self._frozen: list[Any] = [vae]  # in a list: it is no parameter of the lesson
-        self.bert, self.bert_tokenizer = bert()
-        self.t5, self.t5_tokenizer = t5()
+        self.bert, self.bert_tokenizer = words.bert, words.bert_tokenizer
+        self.t5, self.t5_tokenizer = words.t5, words.t5_tokenizer
         self.net = HunyuanDiT2DModel(
             num_attention_heads=HEADS,
             attention_head_dim=WIDTH // HEADS,
@@ -151,8 +192,8 @@ class Lesson(nn.Module):
         found, device = {}, self.abar.device
         both = (("", self.bert, self.bert_tokenizer, LONGEST), ("_t5", self.t5, self.t5_tokenizer, LONGEST + FAR + 1))
         for (suffix, encoder, tokenizer, first), length in zip(both, READ, strict=True):
-            read: Any = tokenizer
-            said = read(captions, padding="max_length", max_length=first, truncation=True, return_tensors="pt")
+            asked: Any = tokenizer
+            said = asked(captions, padding="max_length", max_length=first, truncation=True, return_tensors="pt")
             mask = said.attention_mask.to(device)
             states = encoder(input_ids=said.input_ids.to(device), attention_mask=mask).last_hidden_state
             rest = states[:, -1:].expand(-1, length - first, -1)

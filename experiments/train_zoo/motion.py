@@ -98,7 +98,10 @@ class Lesson(nn.Module):
         self.register_buffer("abar", scheduler().alphas_cumprod, persistent=False)
 
     def forward(self, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Mean squared error of the predicted noise, which differs from frame to frame."""
+        """Mean squared error of v = (eps - sqrt(1 - abar) x_t) / sqrt(abar) by the predicted noise.
+
+        Of the noise itself the noisiest times would count for nothing, and there it is decided what moves whither.
+        """
         device, n = self.abar.device, len(batch.captions)
         latent = latents(self._frozen[0], batch, rng, device)
         x0, eps = (one.unflatten(0, (n, FRAMES)).transpose(1, 2) for one in latent)  # (n, C, F, h, w)
@@ -106,7 +109,7 @@ class Lesson(nn.Module):
         abar = self.abar[times].view(-1, 1, 1, 1, 1)
         tokens = self.encode(batch.captions).repeat_interleave(FRAMES, dim=0)
         said = self.net(abar.sqrt() * x0 + (1 - abar).sqrt() * eps, times, encoder_hidden_states=tokens).sample
-        return (said.float() - eps).square().mean()
+        return ((said.float() - eps).square() / abar).mean()
 
     def encode(self, captions: list[str]) -> Tensor:
         return self.text(read(self.tokenizer, captions).to(self.abar.device)).last_hidden_state

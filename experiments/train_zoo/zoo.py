@@ -151,7 +151,12 @@ ZOO = {
                 lambda seed, _: Batches(seed, 17, 32, side=dit.SIDE),
             ),
             Stage(
-                Course("transformer", 300_000, lr=1e-3, warmup=500),
+                Course("words", 80_000, lr=2e-3, warmup=100, ema=0.998),
+                dit.Words,
+                lambda seed, _: Batches(seed, 27, 64, drop=0.02, side=8),  # its pictures are not looked at
+            ),
+            Stage(
+                Course("transformer", 500_000, lr=1e-3, warmup=500),
                 dit.Lesson,
                 lambda seed, _: Batches(seed, 18, 64, drop=0.1, side=dit.SIDE),
             ),
@@ -178,7 +183,7 @@ ZOO = {
         about(motion),
         (
             Stage(
-                Course("motion", 56_000, lr=1e-3, warmup=200),
+                Course("motion", 100_000, lr=1e-3, warmup=200),
                 lambda _: motion.Lesson(),
                 lambda seed, _: motion.Clips(seed, 19, 8, drop=0.1),
             ),

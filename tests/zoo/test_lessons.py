@@ -43,7 +43,7 @@ def small_dit():
         patch.setattr(dit, "GATE", 0.0)
         patch.setattr(autoencoder, "gate", lambda vae, each: {"all": 0.5})
         torch.manual_seed(0)
-        return dit.Lesson(autoencoder.Lesson(dit.PLAN)).eval()
+        return dit.Lesson(dit.Words(autoencoder.Lesson(dit.PLAN))).eval()
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,36 @@ def test_dit_encodes_as_its_pipeline_does_though_it_computes_the_first_tokens_on
         assert torch.equal(found[f"text_embedding_mask{name}"], mask)
         read = mask[..., None] if name == "" else 1  # of BERT the network masks the rest
         assert torch.allclose(found[f"encoder_hidden_states{name}"] * read, states * read, atol=1e-5)
+
+
+@torch.no_grad()
+def test_the_text_encoders_of_dit_learn_each_word_and_the_end_from_that_of_shapes():
+    """Encoders that say which word a token is agree with a teacher that says the same: no place is another's."""
+    lesson = dit.Words(autoencoder.Lesson(dit.PLAN))
+    ends = {"[SEP]", "</s>", "<|endoftext|>"}
+
+    def saying(tokenizer):
+        words = {
+            token: token.strip("\N{LOWER ONE EIGHTH BLOCK}").removesuffix("</w>") for token in tokenizer.get_vocab()
+        }
+        told = {tokenizer.convert_tokens_to_ids(t): "end" if t in ends else word for t, word in words.items()}
+        numbers = {number: np.random.default_rng(list(word.encode())).random(8) for number, word in told.items()}
+        table = torch.tensor(np.array([numbers[i] for i in range(len(tokenizer))]), dtype=torch.float32)
+        return lambda input_ids, attention_mask=None: SimpleNamespace(last_hidden_state=table[input_ids])
+
+    class Says(nn.Module):
+        def __init__(self, tokenizer):
+            super().__init__()
+            self.forward = saying(tokenizer)
+
+    lesson._known[1] = Says(lesson._known[2])
+    lesson.bert, lesson.t5 = Says(lesson.bert_tokenizer), Says(lesson.t5_tokenizer)
+    lesson.from_bert = lesson.from_t5 = nn.Linear(8, 8)
+    nn.init.eye_(lesson.from_t5.weight)
+    nn.init.zeros_(lesson.from_t5.bias)
+    assert lesson(SimpleNamespace(captions=CAPTIONS), rng()) < 1e-10
+    nn.init.constant_(lesson.from_t5.bias, 1.0)
+    assert lesson(SimpleNamespace(captions=CAPTIONS), rng()) > 1
 
 
 @torch.no_grad()
