@@ -2,8 +2,8 @@
 
 Claim: each architecture that the paper names is there in miniature, in diffusers' own classes, on the shapes world.
 The same command resumes. DIR/model is an ordinary diffusers pipeline in float16 (of shapes_dpo its U-Net alone);
-DIR/STAGE/log.jsonl and accuracy.jsonl say how it learned. Cost: half an hour to three hours of one CPU core with
---precision bf16-mixed; see each card.
+DIR/STAGE/log.jsonl and accuracy.jsonl say how it learned. Cost: half an hour to three hours of one CPU core; see
+each card. Without --precision it computes in bfloat16 where the machine multiplies it itself, else in float32.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from lightning.fabric import Fabric
 from zz.experiments.train_shapes.evaluate import rounded
 from zz.experiments.train_shapes.loop import Limits, train
 from zz.experiments.train_shapes.sheet import sheet
-from zz.experiments.train_shapes.train import machine
+from zz.experiments.train_shapes.train import machine, quickest
 from zz.experiments.train_zoo import card
 from zz.experiments.train_zoo.zoo import ZOO, Member
 
@@ -38,7 +38,7 @@ def run(
     """Train as far as the deadline allows, save, and measure what is finished; returns and writes DIR/report.json.
 
     share:    of the pictures that the recipe has it see
-    compiled: whether the largest network that learns is compiled, while it learns
+    compiled: whether the largest network of the last stage is compiled, while it learns
     """
     member = ZOO[name]
     lesson: Any = None
@@ -48,7 +48,7 @@ def run(
         batches = stage.batches(seed, folder)
         torch.manual_seed(seed + batches.stream)
         lesson = stage.lesson(lesson)
-        if compiled:
+        if compiled and stage is member.stages[-1]:
             max(lesson.children(), key=lambda part: sum(p.numel() for p in part.parameters())).compile(dynamic=False)
         course = replace(stage.course, samples=max(1, int(share * stage.course.samples)))
         show = partial(_show, member, lesson) if stage is member.stages[-1] else None
@@ -103,14 +103,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the pictures that its recipe has it see")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop at a checkpoint after so long")
     parser.add_argument("--accelerator", default="auto", choices=["auto", "cpu", "gpu"])
-    parser.add_argument("--precision", default="bf16-mixed", choices=["32-true", "bf16-mixed"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "32-true", "bf16-mixed"])
     parser.add_argument("--threads", type=int, default=0, help="of torch on a CPU; 0 leaves them alone")
     parser.add_argument("--compile", action="store_true", help="the network: minutes at first, then faster steps")
     parser.add_argument("--show", type=int, default=50_000, help="samples between sheets of pictures")
     asked = parser.parse_args(arguments)
     if asked.threads:
         torch.set_num_threads(asked.threads)
-    fabric = Fabric(accelerator=asked.accelerator, devices=1, precision=asked.precision)
+    on_gpu = asked.accelerator != "cpu" and torch.cuda.is_available()
+    precision: Any = quickest(on_gpu) if asked.precision == "auto" else asked.precision
+    fabric = Fabric(accelerator=asked.accelerator, devices=1, precision=precision)
     limits = Limits(deadline=time.monotonic() + 60 * asked.minutes, show=asked.show)
     report = run(asked.name, asked.out, fabric, limits, asked.seed, asked.share, asked.compile)
     print(json.dumps(rounded(report["stages"])))

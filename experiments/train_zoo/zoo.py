@@ -134,7 +134,7 @@ ZOO = {
         about(xl),
         (
             Stage(
-                Course("xl", 600_000, lr=1e-3, warmup=500),
+                Course("xl", 300_000, lr=1e-3, warmup=500),
                 lambda _: xl.Lesson(),
                 lambda seed, _: xl.SizedBatches(seed, 13, 64, drop=0.1),
             ),
@@ -146,7 +146,7 @@ ZOO = {
         about(dit),
         (
             Stage(
-                Course("autoencoder", 80_000, lr=2e-3, warmup=100, ema=0.998),
+                Course("autoencoder", 50_000, lr=2e-3, warmup=100, ema=0.998),
                 lambda _: autoencoder.Lesson(dit.PLAN),
                 lambda seed, _: Batches(seed, 17, 32, side=dit.SIDE),
             ),

@@ -5,6 +5,7 @@ import weakref
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import lightning.fabric
 import pytest
 import torch
 
@@ -207,9 +208,19 @@ def test_batch_sizes_are_kept(store_path):
     assert store.batch_sizes() == {}
 
 
-def test_a_model_with_weights_is_opened_on_a_fabrics_device():
-    with opened(zz.shapes(), "cpu", "bf16") as pipeline:
-        assert pipeline.device == torch.device("cpu") and pipeline.parts.unet.dtype == torch.bfloat16
+def test_a_model_with_weights_is_opened_on_a_fabrics_device(monkeypatch):
+    """There is no GPU here: a Fabric that was asked for one is of the CPU."""
+    asked, fabric = [], lightning.fabric.Fabric
+
+    def made(accelerator, devices, plugins):
+        asked.append((accelerator, devices))
+        return fabric(accelerator="cpu", devices=1, plugins=plugins)
+
+    monkeypatch.setattr(lightning.fabric, "Fabric", made)
+    for device in ("cpu", "cuda", "cuda:1"):
+        with opened(zz.shapes(), device, "bf16") as pipeline:
+            assert pipeline.device == torch.device("cpu") and pipeline.parts.unet.dtype == torch.bfloat16
+    assert asked == [("cuda", 1), ("cuda", [1])]
 
 
 def test_the_event_log_and_the_record_tell_what_happened(store_path):

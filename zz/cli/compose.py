@@ -5,6 +5,7 @@ Hydra takes a fifth of a second a config; a table of a thousand cells has a few 
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,12 @@ _LAUNCHER = "hydra/launcher="
 
 
 def _parsed(words: Sequence[str]) -> list[Override]:
-    return OverridesParser.create().parse_overrides(list(words))
+    return [_override(word) for word in words]
+
+
+@lru_cache(4096)  # the cells of a table have most of their words in common
+def _override(word: str) -> Override:
+    return OverridesParser.create().parse_overrides([word])[0]
 
 
 def _sets_a_value(override: Override) -> bool:

@@ -13,16 +13,16 @@ from zz.models.base import Model, Pipeline
 
 @contextmanager
 def opened(model: Model, device: str, precision: str) -> Iterator[Pipeline]:
-    """A model on the one device of a Lightning Fabric; one without weights needs no such thing.
+    """A model on the one device of a Lightning Fabric; one without weights, or on a CPU, needs no such thing.
 
     Fabric picks and sets up the device. Its precision plugins would cast what must stay float32 (the latents), and its
     launchers join processes into a group, which workers that only share out slots must not be in.
     """
-    if not model.has_weights:
+    if not model.has_weights or device == "cpu":  # which has nothing to set up, and Fabric takes seconds to import
         with model.open(device, precision) as pipeline:
             yield pipeline
         return
-    from lightning.fabric import Fabric  # takes seconds to import
+    from lightning.fabric import Fabric
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
     kind, _, index = device.partition(":")
