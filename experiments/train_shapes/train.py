@@ -199,7 +199,7 @@ def machine(fabric: Fabric) -> str:
 
 def quickest(on_gpu: bool) -> Any:
     """Fabric's word for bfloat16 on a GPU and where a CPU multiplies it itself (AMX); elsewhere it is no faster."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch
+    capabilities: Any = getattr(torch.cpu, "get_capabilities", dict)()  # not in the oldest PyTorch
     return "bf16-mixed" if on_gpu or capabilities.get("amx_bf16") else "32-true"
 
 
