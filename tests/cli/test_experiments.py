@@ -1,5 +1,6 @@
 """Experiments, extensions and how configs are composed: one plan, words that win, packages that are named."""
 
+import shutil
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 import zz.doctor
+import zz.export
 import zz.ls
 import zz.plan
 import zz.report
@@ -17,6 +19,7 @@ import zz.table
 from zz.cli.compose import cells, composed
 from zz.cli.conf import conf_dir
 from zz.cli.experiment import split
+from zz.lab.store.manifest import find
 from zz.lab.store.store import Store
 
 EXPERIMENT = '''
@@ -67,7 +70,8 @@ def cli(monkeypatch, capfd, store_path, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path / "lib"))
 
     def run(*words, command=zz.run):
-        monkeypatch.setattr(sys, "argv", [command.__name__, f"store={store_path}", *words])
+        where = [] if any(word.startswith("store=") for word in words) else [f"store={store_path}"]
+        monkeypatch.setattr(sys, "argv", [command.__name__, *where, *words])
         capfd.readouterr()
         code = command.main()
         out, err = capfd.readouterr()
@@ -261,3 +265,34 @@ def test_every_command_has_a_help_of_its_own(cli, capfd, command):
     }
     if command is not zz.run:
         assert not any(f"python -m {other} " in said for other in others)
+
+
+def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, store_path, tmp_path):
+    """All of its cells are listed each time, and an archive takes up what each store has."""
+    words, archive = ["experiment=small", MINE, "limit=2", "controls=[standard]"], tmp_path / "all.tar.xz"
+    for part, cells_made in (("sampler=zigzag", 2), ("sampler=standard,steps=4", 1), ("steps=6", 1)):
+        code, out, err = cli(*words, f"only=[{part}]")
+        assert code == 0 and "1 cell asked for" in out, err
+        assert len(list(store_path.glob("cells/*/images"))) == cells_made
+        assert len(find(Store(store_path), "small").rows) == 3
+        code, out, err = cli("name=small", f"out={archive}", "allow_partial=true", command=zz.export)
+        assert code == 0, err
+        shutil.rmtree(store_path)
+    assert cli(*words)[0] == 0
+    table = cli("name=small", MINE, command=zz.table)[1]
+    assert "standard (4)" in table and cli("name=small", MINE, f"store={archive}", command=zz.table)[1] == table
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["experiment=small", "only=[sampler=zigzag,steps=6]"],
+            "no cell of experiment=small has all of it; theirs are",
+        ),
+        (["only=[steps=4]"], "only=['steps=4'] is of an experiment; say experiment=NAME, or leave it out"),
+    ],
+)
+def test_parts_that_are_none(cli, store_path, words, said):
+    code, _, err = cli(*words, "extensions=[mine]")
+    assert code == 2 and said in err and err.count("\n") == 1 and not store_path.exists()

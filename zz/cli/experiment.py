@@ -15,7 +15,7 @@ from zz.lab.scales import SCALES, scaled
 PAPER = "paper"  # stands for every experiment of the paper
 NEUTRAL = (
     *("limit", "runner.", "store", "allow_partial", "controls", "scorers", "measurements", "logger", "name"),
-    *("label", "scale"),
+    *("label", "scale", "only", "made"),
 )
 
 
@@ -91,14 +91,17 @@ def by_name(words: Sequence[str]) -> list[str]:
 def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[str]]:
     """The words of each cell of an experiment; words typed beside its name apply to every cell and win.
 
+    Cells without the words of `only=` are listed and not made.
+
     sweep: a typed sweep makes a cell of each of its values, of every cell; otherwise it is left as it is typed
 
-    Raises Refusal where a typed word makes two of its cells equal.
+    Raises Refusal where a typed word makes two of its cells equal, or where no cell has the words of `only=`.
     """
     experiment, words = at(name, words)
     opened = [opened_mapping(word) for word in words]
     typed = cells(opened) if sweep else [opened]
     keys = {_key(word) for word in words}
+    only = _only(words)
     found: list[list[str]] = []
     replaced = set[str]()  # keys of the experiment's own that typed words win over
     rows: dict[frozenset[str], frozenset[str]] = {}  # what makes a row, without and with the typed words
@@ -109,11 +112,21 @@ def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[s
             kept = [word for word in cell if _key(word) not in keys]
             rows[_row(cell)] = _row(kept)
             replaced |= {_key(word) for word in cell} & keys
-            found += [[*kept, *one, f"experiment={name}"] for one in typed]
+            made = [] if only <= {*cell} else ["made=false"]
+            found += [[*kept, *one, *made, f"experiment={name}"] for one in typed]
     if len(set(rows.values())) < len(rows):
         said = " ".join(word for word in words if _key(word) in replaced)
         raise Refusal(f"{said} makes rows of experiment={name} equal that differ in just that; leave it out")
+    if found and all("made=false" in cell for cell in found):
+        own = sorted({word for line in experiment.cells for word in split(line) if not word.startswith("label=")})
+        raise Refusal(f"only=[{','.join(sorted(only))}]: no cell of experiment={name} has all of it; theirs are {own}")
     return found
+
+
+def _only(words: Sequence[str]) -> set[str]:
+    """The words that cells must have to be made."""
+    said = [word.partition("=")[2] for word in words if _key(word) == "only"]
+    return {word.strip(" \"'") for word in said[-1].strip("[]").split(",")} - {"", "null"} if said else set()
 
 
 def empty(name: str, words: Sequence[str]) -> list[str]:

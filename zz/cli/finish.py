@@ -38,7 +38,8 @@ def finish(out: Console, asked: Request, missing: int) -> int:
     if writable:
         put(store, results.manifest)
     partial = False
-    for row in asked.manifest.rows:
+    made = {job.id for job in jobs}
+    for row in (row for row in asked.manifest.rows if row.id in made):
         there, wanted = results.there(row), row.wanted * row.repeats
         if there < wanted:
             partial = True

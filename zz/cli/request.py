@@ -19,6 +19,7 @@ from zz.lab.job import CONTROLS, ROLES, Job, Recipe
 from zz.lab.loggers.base import Logger, Loggers
 from zz.lab.measurements.base import Measurement
 from zz.lab.plan import Plan, plan
+from zz.lab.plan import merged as merged_jobs
 from zz.lab.results import Results
 from zz.lab.runner import Runner
 from zz.lab.scoring.names import identity
@@ -37,8 +38,9 @@ class Request(NamedTuple):
     store: Store
     runner: Runner
     loggers: Loggers
-    jobs: list[Job]  # one a config, controls left out
+    jobs: list[Job]  # one a config that is to be made, controls left out
     plan: Plan  # distinct, controls among them
+    listed: tuple[Job, ...]  # of the manifest: the plan's, and those that are not to be made
     manifest: Manifest
     metrics: Mapping[str, tuple[Metric, ...]]
     measurements: Mapping[str, tuple[Measurement, ...]]
@@ -64,25 +66,29 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
             _one_for_all(f"runner.{name}", config["runner"][name], first["runner"][name])
     if not isinstance(first["allow_partial"], bool):
         raise Refusal(f"allow_partial={first['allow_partial']} must be true or false")
+    if first["only"] and not first["experiment"]:
+        raise Refusal(f"only={first['only']} is of an experiment; say experiment=NAME, or leave it out")
     jobs = [_job(config) for config in values]
-    every: list[Job] = list(jobs)
+    made = [job for job, config in zip(jobs, values, strict=True) if config["made"]]
+    every, listed = list(made), list(jobs)
     asked: list[tuple[Job, str, tuple[tuple[str, str], ...], Mapping[str, Any]]] = []
     asked += [(job, "asked", (), config) for job, config in zip(jobs, values, strict=True)]
     for job, config in zip(jobs, values, strict=True):
         for role, control in job.controls(roles(config["controls"])).items():
             if control.id == job.id:  # standard sampling is its own e_cfg
                 continue
-            every.append(control)
+            listed.append(control)
+            if config["made"]:
+                every.append(control)
             asked.append((control, role, ((job.id, role),), config))
     store, runner = store_of(configs[0]), build(first["runner"])
     store.check_format()
     for job in jobs:
         runner.planned_batch_size(job)  # refuses before anything is made
-    planned = plan(every, len(jobs), store, runner.reuse, runner.verify)
-    title = titles([job.cell for job in planned.jobs])
-    several = len({job.prompts.name for job in planned.jobs}) > 1 or len({j.cell.key for j in planned.jobs}) < len(
-        planned.jobs
-    )
+    planned = plan(every, len(made), store, runner.reuse, runner.verify)
+    distinct = tuple(merged_jobs(listed))
+    title = titles([job.cell for job in distinct])
+    several = len({job.prompts.name for job in distinct}) > 1 or len({j.cell.key for j in distinct}) < len(distinct)
     rows, metrics = list[Row](), dict[str, tuple[Metric, ...]]()
     measurements, by_row = dict[str, tuple[Measurement, ...]](), dict[str, Mapping[str, Any]]()
     for job, role, control_of, asked_with in asked:
@@ -96,12 +102,11 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
         by_row.setdefault(job.id, asked_with)
         shown = title[job.cell.key] + (f" [{_shown(job)}]" if several else "")
         rows.append(replace(_row(job, role, control_of, found, shown), labels=_labels(asked_with, role)))
-    _check_measurements(planned.jobs, measurements)
+    _check_measurements(distinct, measurements)
     found_rows = Manifest(_name(first), merged(rows), _layout(first), first["experiment"], first["scale"])
     loggers = Loggers(_loggers(first), on_message)
-    return Request(
-        store, runner, loggers, jobs, planned, found_rows, metrics, measurements, by_row, first["allow_partial"]
-    )
+    partial: bool = first["allow_partial"]
+    return Request(store, runner, loggers, made, planned, distinct, found_rows, metrics, measurements, by_row, partial)
 
 
 def roles(asked: Any) -> tuple[str, ...]:
@@ -122,10 +127,10 @@ def put(asked: Request) -> None:
     """
     if not asked.store.writable():
         return
-    for prompts in {job.prompts.record_digest: job.prompts for job in asked.plan.jobs}.values():
+    for prompts in {job.prompts.record_digest: job.prompts for job in asked.listed}.values():
         lines = [{"text": p.text, "seed": p.seed, "meta": dict(p.meta)} for p in prompts.entries]
         asked.store.put_prompts(prompts.record_digest, lines)
-    for job in asked.plan.jobs:
+    for job in asked.listed:
         asked.store.begin(job.cell, {"model": job.model.name, **job.recipe.cost._asdict()})
     manifest.put(asked.store, asked.manifest)
 

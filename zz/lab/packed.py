@@ -66,9 +66,11 @@ _held: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process e
 
 
 def _take(results: Results, row: Row, root: Path) -> None:
-    """Copy what a row's tables read."""
+    """Copy what a row's tables read, where there is anything that is not there already."""
     store, cell = results.store, results.store.cell(row.cell)[0]
     here, there = store.folder(cell), root / "cells" / row.cell
+    if (there / TOLD).is_file() and not results.there(row):
+        return
     _copy(store.root / "store.json", root / "store.json")
     _copy(store.root / "prompts" / f"{row.prompts}.jsonl", root / "prompts" / f"{row.prompts}.jsonl")
     _copy(here / "cell.json", there / "cell.json")
