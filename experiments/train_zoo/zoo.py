@@ -156,7 +156,7 @@ ZOO = {
                 lambda seed, _: Batches(seed, 27, 64, drop=0.02, side=8),  # its pictures are not looked at
             ),
             Stage(
-                Course("transformer", 500_000, lr=1e-3, warmup=500),
+                Course("transformer", 420_000, lr=1e-3, warmup=500),
                 dit.Lesson,
                 lambda seed, _: Batches(seed, 18, 64, drop=0.1, side=dit.SIDE),
             ),

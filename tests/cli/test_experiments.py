@@ -288,8 +288,10 @@ def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, stor
     [
         (
             ["experiment=small", "only=[sampler=zigzag,steps=6]"],
-            "no cell of experiment=small has all of it; theirs are",
+            "no cell of experiment=small has all of it at once; ",
         ),
+        (["experiment=small", "only=[steps=5]"], "no cell of experiment=small has steps=5; their words are dataset"),
+        (["experiment=small", "made=perhaps"], "made=perhaps must be true or false"),
         (["only=[steps=4]"], "only=['steps=4'] is of an experiment; say experiment=NAME, or leave it out"),
     ],
 )

@@ -88,6 +88,12 @@ def test_what_is_there_is_not_sent(cli, store_path):
     assert groups(store_path, "gamma2=0") == []
 
 
+def test_what_is_only_listed_is_not_sent(store_path):
+    assert len(groups(store_path, "gamma2=0,1", "made=true")) == 2 and groups(store_path, "made=false") == []
+    (group,) = groups(store_path, "gamma2=0", "lambda=1,2", "made=true")[:1]
+    assert "lambda=1" in group[0]
+
+
 @pytest.mark.ci
 def test_an_experiment_is_sent_and_keeps_its_name(tmp_path, store_path):
     words = ["experiment=gap", "limit=1", "dataset.repeats=1", f"store={store_path}"]

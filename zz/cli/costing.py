@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from zz.cli.conf import Refusal
 from zz.cli.config import resolved
-from zz.cli.request import dataset_of, job_of, recipe_of, roles
+from zz.cli.request import dataset_of, job_of, recipe_of, roles, to_be_made
 from zz.data.base import PromptSet
 from zz.data.numbered import Numbered
 from zz.diffusion.validate import check_number
@@ -61,7 +61,7 @@ def lacking(configs: Sequence[DictConfig]) -> list[str]:
 def rows(configs: Sequence[DictConfig]) -> tuple[list[Job], list[Job]]:
     """The rows that are asked for, and their controls. No file of the hub, and none of published prompts, is read."""
     asked, controls = list[Job](), list[Job]()
-    for values in map(resolved, configs):
+    for values in filter(to_be_made, map(resolved, configs)):
         recipe = recipe_of(values)
         if on_hub(recipe.model):
             recipe = replace(recipe, model=Absent(recipe.model))

@@ -101,7 +101,7 @@ def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[s
     opened = [opened_mapping(word) for word in words]
     typed = cells(opened) if sweep else [opened]
     keys = {_key(word) for word in words}
-    only = _only(words)
+    only, theirs = _only(words), set[str]()
     found: list[list[str]] = []
     replaced = set[str]()  # keys of the experiment's own that typed words win over
     rows: dict[frozenset[str], frozenset[str]] = {}  # what makes a row, without and with the typed words
@@ -112,14 +112,18 @@ def cells_of(name: str, words: Sequence[str], sweep: bool = True) -> list[list[s
             kept = [word for word in cell if _key(word) not in keys]
             rows[_row(cell)] = _row(kept)
             replaced |= {_key(word) for word in cell} & keys
+            theirs |= {word for word in cell if _key(word) != "label"}
             made = [] if only <= {*cell} else ["made=false"]
             found += [[*kept, *one, *made, f"experiment={name}"] for one in typed]
     if len(set(rows.values())) < len(rows):
         said = " ".join(word for word in words if _key(word) in replaced)
         raise Refusal(f"{said} makes rows of experiment={name} equal that differ in just that; leave it out")
     if found and all("made=false" in cell for cell in found):
-        own = sorted({word for line in experiment.cells for word in split(line) if not word.startswith("label=")})
-        raise Refusal(f"only=[{','.join(sorted(only))}]: no cell of experiment={name} has all of it; theirs are {own}")
+        lacking = ",".join(sorted(only - theirs)) or "all of it at once"
+        raise Refusal(
+            f"only=[{','.join(sorted(only))}]: no cell of experiment={name} has {lacking}; their words are "
+            f"{' '.join(sorted(theirs))}"
+        )
     return found
 
 

@@ -36,7 +36,7 @@ ENDED = (
 )
 OURS = ("executor", "submitit_folder", "max_num_timeout", "array_size")  # fields that are no option of a job
 SHARED = ("cpus_per_task", "gpus_per_node", "mem_gb", "name", "stderr_to_stdout", "timeout_min")  # by all executors
-NOT_OF_A_CELL = ("experiment", "scale")
+NOT_OF_A_CELL = ("experiment", "scale", "only")
 
 
 def launch(cells: Sequence[Sequence[str]], configs: Sequence[DictConfig], launcher: Mapping[str, Any]) -> int | None:
@@ -101,8 +101,8 @@ def groups_of(asked: Request, cells: Sequence[Sequence[str]], configs: Sequence[
     poor |= {slot.job.id for slot in slots} | {row for row, probes in asked.measurements.items() if probes}
     poor |= {asked_row for row in asked.manifest.rows if row.id in poor for asked_row, _ in row.controls}
     found: dict[str, dict[Hashable, list[str]]] = {}
-    for job, words, config in zip(asked.jobs, cells, configs, strict=True):
-        values = resolved(config)
+    to_make = [(words, values) for words, values in zip(cells, map(resolved, configs), strict=True) if values["made"]]
+    for job, (words, values) in zip(asked.jobs, to_make, strict=True):
         wants = str([values.get(name) for name in ("limit", "controls", "scorers", "measurements")])
         own = [word for word in words if word.lstrip("+").partition("=")[0] not in NOT_OF_A_CELL]
         if job.id in poor:

@@ -66,10 +66,8 @@ def request(configs: Sequence[DictConfig], on_message: Callable[[str], None] = l
             _one_for_all(f"runner.{name}", config["runner"][name], first["runner"][name])
     if not isinstance(first["allow_partial"], bool):
         raise Refusal(f"allow_partial={first['allow_partial']} must be true or false")
-    if first["only"] and not first["experiment"]:
-        raise Refusal(f"only={first['only']} is of an experiment; say experiment=NAME, or leave it out")
     jobs = [_job(config) for config in values]
-    made = [job for job, config in zip(jobs, values, strict=True) if config["made"]]
+    made = [job for job, config in zip(jobs, values, strict=True) if to_be_made(config)]
     every, listed = list(made), list(jobs)
     asked: list[tuple[Job, str, tuple[tuple[str, str], ...], Mapping[str, Any]]] = []
     asked += [(job, "asked", (), config) for job, config in zip(jobs, values, strict=True)]
@@ -118,6 +116,15 @@ def roles(asked: Any) -> tuple[str, ...]:
         if role not in ROLES:
             raise Refusal(f"controls={role} must be true or false, or a list of {', '.join(ROLES)}")
     return tuple(named)
+
+
+def to_be_made(config: Mapping[str, Any]) -> bool:
+    """Whether the row of a config is one of those to be made, and not only listed."""
+    if config["only"] and not config["experiment"]:
+        raise Refusal(f"only={config['only']} is of an experiment; say experiment=NAME, or leave it out")
+    if not isinstance(config["made"], bool):
+        raise Refusal(f"made={config['made']} must be true or false")
+    return config["made"]
 
 
 def put(asked: Request) -> None:
