@@ -17,7 +17,8 @@ from zz.lab.experiment import Experiment, Layout
 COMMON = "scorers=[shapes_correct,shapes_strict,shapes_alignment,shapes_similarity,cleanliness]"
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"
 CFG = tuple(f"gamma1={gamma:g}" for gamma in (1.5, 2, 3, 4, 6))
-PLUS = tuple(f"gamma1={gamma:g}" for gamma in (0.2, 0.4, 0.6, 0.8))
+WIDE = (*CFG, "gamma1=8", "gamma1=12")  # of methods that temper guidance, or add to it
+PLUS = tuple(f"gamma1={gamma:g}" for gamma in (0.2, 0.4, 0.6, 0.8, 1))
 BACK = tuple(f"gamma1={gamma:g}" for gamma in (1, 1.5, 2, 3, 4))  # of methods that go there and back
 FORESIGHT = tuple(f"gamma1={gamma:g} sampler.scale={scale:g}" for gamma in (1.5, 3, 5.5) for scale in (0.3, 0.6, 1))
 
@@ -54,7 +55,7 @@ METHODS = {
     "CFG++": Method("sampler=standard guidance=cfgpp", (20, 50), PLUS),
     "CFG x 2": Method("sampler=repeated", (10, 25), CFG),
     "CFG++ x 2": Method(
-        "sampler=repeated sampler.final=cfgpp", (10, 25), tuple(f"sampler.scale={s:g}" for s in (0.2, 0.4, 0.6, 0.8))
+        "sampler=repeated sampler.final=cfgpp", (10, 25), tuple(f"sampler.scale={s:g}" for s in (0.2, 0.4, 0.6, 0.8, 1))
     ),
     "resampling": Method("sampler=resampling", (10, 25), CFG),
     "zigzag": Method("sampler=zigzag", (8, 20), BACK, of=BOTH + TUNED),
@@ -63,20 +64,20 @@ METHODS = {
     "implicit zigzag, last gap": Method("sampler=implicit_zigzag sampler.gap=last", (19, 49), BACK),
     "FSG": Method("sampler=fsg", (12, 40), FORESIGHT),
     "FSG, as run": Method("sampler=fsg sampler.interval=as_run", (12, 40), FORESIGHT),
-    "RF-Sampling": Method("sampler=rf_sampling guidance=text_mix guidance.high=1 guidance.low=-0.5", (7, 17), CFG),
-    "APG": Method("sampler=standard guidance=apg", (20, 50), CFG),
+    "RF-Sampling": Method("sampler=rf_sampling guidance=text_mix guidance.high=1 guidance.low=-0.5", (7, 17), WIDE),
+    "APG": Method("sampler=standard guidance=apg", (20, 50), WIDE),
     "CFG-Zero*": Method("sampler=standard guidance=cfg_zero_star", (20, 50), CFG),
-    "TCFG": Method("sampler=standard guidance=tcfg", (20, 50), CFG, flow="guidance.output=velocity"),
-    "FDG": Method("sampler=standard guidance=fdg", (20, 50), CFG),
-    "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), CFG),
+    "TCFG": Method("sampler=standard guidance=tcfg", (20, 50), WIDE, flow="guidance.output=velocity"),
+    "FDG": Method("sampler=standard guidance=fdg", (20, 50), WIDE),
+    "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), WIDE),
     "zigzag, APG": Method("sampler=zigzag guidance=apg guidance.momentum=0", (7, 17), BACK),
-    "autoguidance": Method("sampler=standard guidance=autoguidance weak.model.unet=null", (20, 50), CFG, of=TUNED),
+    "autoguidance": Method("sampler=standard guidance=autoguidance weak.model.unet=null", (20, 50), WIDE, of=TUNED),
     "W2SD": Method(
         "sampler=reflection weak.model.unet=null", (7, 17), tuple(f"{one} gamma2={one[7:]}" for one in BACK), of=TUNED
     ),
-    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), CFG, of=UNET),
+    "TPG": Method("sampler=standard guidance=tpg guidance.first=0 guidance.scale=1", (13, 33), WIDE, of=UNET),
     "PAG": Method("sampler=standard guidance=pag", (13, 33), CFG, of=UNET),
-    "SEG": Method("sampler=standard guidance=seg", (13, 33), CFG, of=UNET),
+    "SEG": Method("sampler=standard guidance=seg", (13, 33), WIDE, of=UNET),
     "SLG": Method(
         "sampler=standard guidance=slg guidance.layers=[3] guidance.start=0 guidance.stop=1 guidance.scale=1",
         (13, 33),

@@ -267,6 +267,20 @@ def test_every_command_has_a_help_of_its_own(cli, capfd, command):
         assert not any(f"python -m {other} " in said for other in others)
 
 
+def test_hydra_leaves_configs_to_our_launchers_alone(cli):
+    """Which compose them all at once, and say what is wrong with one."""
+    from hydra_plugins.zz import Cells, Sweep  # which zz.run has put on the path
+
+    sweeper = Cells(None)
+    sweeper.launcher = Sweep()
+    sweeper.validate_batch_is_legal([["steps=4"]])
+    sweeper.launcher = None
+    with pytest.raises(AttributeError):  # it looks for Hydra's loader
+        sweeper.validate_batch_is_legal([["steps=4"]])
+    code, _, err = cli("model=mixture", "steps=4,six", "-m")
+    assert code == 2 and "steps=" in err and err.count("\n") == 1
+
+
 def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, store_path, tmp_path):
     """All of its cells are listed each time, and an archive takes up what each store has."""
     words, archive = ["experiment=small", MINE, "limit=2", "controls=[standard]"], tmp_path / "all.tar.xz"

@@ -1,4 +1,4 @@
-"""Hydra launchers that hand every cell of a sweep over as one.
+"""Hydra launchers that hand every cell of a sweep over as one, and its sweeper, which leaves their configs to them.
 
 Hydra makes launchers by itself, so the way back to the command is a list in zz.cli.command.
 """
@@ -6,6 +6,7 @@ Hydra makes launchers by itself, so the way back to the command is a list in zz.
 from collections.abc import Sequence
 from typing import Any
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
@@ -42,3 +43,14 @@ class Submitit(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         pending_sweeps[-1](job_overrides, self.params)
         return [JobReturn(overrides=list(o), status=JobStatus.COMPLETED) for o in job_overrides]
+
+
+class Cells(BasicSweeper):
+    """`hydra/sweeper=zz`, the default: Hydra's own, without composing each cell's config only to see that it can be.
+
+    Our launchers compose all cells at once, and a sweep of a hundred waits for ten seconds less.
+    """
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        if not isinstance(self.launcher, (Sweep, Submitit)):
+            super().validate_batch_is_legal(batch)
