@@ -134,7 +134,7 @@ ZOO = {
         about(xl),
         (
             Stage(
-                Course("xl", 300_000, lr=1e-3, warmup=500),
+                Course("xl", 420_000, lr=1e-3, warmup=500),
                 lambda _: xl.Lesson(),
                 lambda seed, _: xl.SizedBatches(seed, 13, 64, drop=0.1),
             ),
@@ -156,7 +156,7 @@ ZOO = {
                 lambda seed, _: Batches(seed, 27, 64, drop=0.02, side=8),  # its pictures are not looked at
             ),
             Stage(
-                Course("transformer", 420_000, lr=1e-3, warmup=500),
+                Course("transformer", 352_000, lr=1e-3, warmup=500),
                 dit.Lesson,
                 lambda seed, _: Batches(seed, 18, 64, drop=0.1, side=dit.SIDE),
             ),

@@ -56,6 +56,18 @@ def test_one_that_was_not_touched_for_long_is_anyones(tmp_path, age):
     assert json.loads(path.read_text())[2] == os.getpid() and list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("torn", ["", "[1", "{}"])
+def test_one_whose_maker_ended_before_it_could_sign_is_soon_anyones(tmp_path, torn):
+    """A run that is interrupted between making a lease and writing its name keeps no other waiting for minutes."""
+    path, leases = tmp_path / "a", Leases(300)
+    path.write_text(torn)
+    assert leases.held(path) and not leases.take([path]), "it may be about to"
+    touched = path.stat().st_mtime - 11
+    os.utime(path, (touched, touched))
+    assert not leases.held(path) and leases.take([path])
+    assert json.loads(path.read_text())[2] == os.getpid()
+
+
 def test_its_age_is_told_by_the_file_systems_clock(tmp_path, monkeypatch):
     held_by(tmp_path / "a", age=30)
     monkeypatch.setattr(time, "time", lambda: 0.0)

@@ -19,6 +19,7 @@ import psutil
 
 POLL = 0.5  # seconds between two looks at what others hold
 TOUCH = 1.0  # seconds between two touches at least
+UNSIGNED = 10.0  # seconds that a lease lives which names no holder: its maker ended before it could write so
 
 
 class Leases:
@@ -118,7 +119,7 @@ def _living(path: Path, seconds: float) -> bool:
     holder, me = _holder(path), _me()
     if holder and holder[:2] == me[:2] and not _runs(holder[2]):
         return False
-    return abs(_now(path.parent) - touched) < seconds
+    return abs(_now(path.parent) - touched) < (seconds if holder else min(seconds, UNSIGNED))
 
 
 def _runs(pid: str | int) -> bool:
