@@ -22,9 +22,10 @@ from zz.scorers.shapes.scorers import ShapesCorrect
 diffusers = pytest.importorskip("diffusers")
 
 PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
-WHOLE = ["shapes_v", "shapes_turbo", "shapes_flow"]  # folders of a pipeline
+WHOLE = ["shapes_v", "shapes_turbo", "shapes_flow", "shapes_dit"]  # folders of a pipeline
 PARTS = {"shapes_turbo_free": "shapes_turbo", "shapes_dpo": "shapes"}  # a U-Net alone, and whose it takes the place of
 ZOO = [*WHOLE, *PARTS]
+TOLD = {"shapes_dit": {"use_resolution_binning": False}}  # else its pipeline draws at 1024 pixels
 
 
 @cache
@@ -54,7 +55,7 @@ def test_standard_sampling_is_that_of_its_own_pipeline(name, negative):
         shape = opened.shape(model.size)
     x_T = starting_noise((0, 1, 2), shape)
     told = {"negative_prompt": [negative] * 3} if negative else {}
-    told |= {"max_sequence_length": model.t5_tokens} if name == "shapes_flow" else {}
+    told |= {"max_sequence_length": model.t5_tokens} if name == "shapes_flow" else TOLD.get(name, {})
     height, width = model.size
     wanted = theirs(name)(
         PROMPTS,
@@ -93,6 +94,7 @@ def test_it_draws_what_it_is_asked_for_in_plain_diffusers(name):
         num_inference_steps=min(model.steps, 10),
         guidance_scale=model.gamma1,
         latents=x_T,
+        **TOLD.get(name, {}),
     ).images
     with ShapesCorrect().open() as score:
         assert sum(score(images, said(texts))) >= 11
