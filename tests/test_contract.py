@@ -64,6 +64,7 @@ OF_FLOWS = ("rectified_cfgpp",)  # samplers that refuse other noise levels
 OWN = {  # fields in which options of one class differ, by group; all others are as the class has them
     "model": {
         *("name", "variant", "prediction_type", "mirrors", "unet", "vae", "size", "steps", "gamma1", "batch_size"),
+        "original_size",
         *("text_tokens", "t5", "t5_tokens", "slicing", "licence", "gated", "download_gb", "memory_gb", "frames", "fps"),
     },
     "schedule": {"spacing", "offset", "final", "shift"},
