@@ -13,6 +13,7 @@ MODELS = {
     "shapes_turbo_free": Subject("distilled, unguided", 4, 1),
     "shapes_dpo": Subject("U-Net, preferences", 20, 3),
     "shapes_dit": Subject("transformer, v", 20, 7),
+    "shapes_xl": Subject("U-Net, eps, two texts", 20, 2),
     "shapes_flow": Subject("transformer, flow", 20, 2),
 }
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"

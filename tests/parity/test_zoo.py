@@ -22,7 +22,7 @@ from zz.scorers.shapes.scorers import ShapesCorrect
 diffusers = pytest.importorskip("diffusers")
 
 PROMPTS = ["a photo of a red star and a blue circle", "a photo of three squares", "a photo of a ring above a heart"]
-WHOLE = ["shapes_v", "shapes_turbo", "shapes_flow", "shapes_dit"]  # folders of a pipeline
+WHOLE = ["shapes_v", "shapes_turbo", "shapes_flow", "shapes_xl", "shapes_dit"]  # folders of a pipeline
 PARTS = {"shapes_turbo_free": "shapes_turbo", "shapes_dpo": "shapes"}  # a U-Net alone, and whose it takes the place of
 ZOO = [*WHOLE, *PARTS]
 TOLD = {"shapes_dit": {"use_resolution_binning": False}}  # else its pipeline draws at 1024 pixels
