@@ -2,10 +2,16 @@
 
 The U-Net is not changed. Its text encoder learns along, for `shapes` has no words for motion: they are new tokens. The
 modules begin as the identity, as the paper has it.
+
+A sampler begins with noise alone. Training does not: at the last time a clip of 8 frames still shows through, so that
+modules learn to see what moves whither and not to read it (Lin et al., 2024, of pictures; FreeInit, Wu et al., 2024,
+of clips). So they first learn what is right where there is nothing to see: of noise and a caption, the mean of the
+caption's clips; and never stop to be asked it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +22,18 @@ from diffusers.pipelines.animatediff.pipeline_animatediff import AnimateDiffPipe
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from zz.data.motion_prompts import WORDS, trained
+from zz.data.motion_prompts import WORDS, moving, trained
 from zz.data.shapes_prompts import names_held_out
 from zz.experiments.train_shapes.export import forget_paths, pipeline, save_pipeline
 from zz.experiments.train_shapes.tokens import build_tokenizer, read
 from zz.experiments.train_shapes.unet import latents, scheduler, stratified
 from zz.experiments.train_shapes.world import Batch, Batches
 from zz.experiments.train_zoo import dpo
-from zz.worlds.motion import FRAMES, draw_clip
+from zz.worlds.motion import FRAMES, MOTIONS, draw_clip
 from zz.worlds.shapes import render
 
 ADAPTER = "motion_adapter"  # its folder
+START = 0.95  # share of the times above which a sampler begins
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,37 @@ class Clips(Batches):
             pictures += [render(scene, self.side) for scene in draw_clip(meta, rng)]
             captions.append("" if rng.random() < self.drop else meta["prompt"])
         return Batch(step, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2), captions)
+
+
+@dataclass(frozen=True)
+class Motions(Clips):
+    """Captions alone: each thing in every motion, so that a batch differs in nothing else."""
+
+    def __getitem__(self, step: int) -> Batch:
+        captions: list[str] = []
+        for i in range(step * self.size, (step + 1) * self.size, len(MOTIONS)):
+            rng = np.random.default_rng([self.seed, self.stream, i])
+            (thing,) = trained()[rng.integers(len(trained()))]["include"]
+            captions += [moving(thing["color"], thing["class"], motion)["prompt"] for motion in MOTIONS]
+        return Batch(step, torch.empty(0), captions)
+
+
+@cache
+def means(clips: int) -> dict[str, Tensor]:
+    """The mean latent clip of each caption of training, and of none  # (C, F, h, w)
+
+    clips: of each caption, drawn for it
+    """
+    vae: Any = dpo.start().vae.eval()
+    found = {}
+    for i, meta in enumerate(trained()):
+        drawn = [draw_clip(meta, np.random.default_rng([2020, 7, i, j])) for j in range(clips)]
+        frames = np.stack([render(scene) for clip in drawn for scene in clip])
+        batch = Batch(i, torch.from_numpy(frames).permute(0, 3, 1, 2), [])
+        with torch.no_grad():
+            x0, _ = latents(vae, batch, torch.Generator().manual_seed(i), torch.device("cpu"))
+        found[meta["prompt"]] = x0.unflatten(0, (clips, FRAMES)).mean(0).transpose(0, 1)
+    return found | {"": torch.stack(list(found.values())).mean(0)}
 
 
 def with_words(
@@ -72,10 +110,15 @@ def noisier(times: Tensor, n: int) -> Tensor:
 
 
 class Lesson(nn.Module):
-    """The motion modules and the text encoder as one thing to train; its forward is the loss of a batch."""
+    """The motion modules and the text encoder as one thing to train; its forward is the loss of a batch.
 
-    def __init__(self) -> None:
+    starts: share of a batch that is noise alone, with the mean of the caption's clips as the answer
+    clips:  that a mean is of
+    """
+
+    def __init__(self, starts: float = 0.25, clips: int = 24) -> None:
         super().__init__()
+        self.starts, self.clips = starts, clips
         base: Any = dpo.start()
         self._frozen: list[Any] = [base.vae.eval().requires_grad_(False)]  # in a list: no parameter of the lesson
         self._base = [base.unet]
@@ -102,14 +145,35 @@ class Lesson(nn.Module):
 
         Of the noise itself the noisiest times would count for nothing, and there it is decided what moves whither.
         """
+        first = round(self.starts * len(batch.captions))
+        parts = [self._started(batch.captions[:first], rng)] if first else []
+        if rest := batch.captions[first:]:
+            parts.append(self._noised(Batch(batch.step, batch.pictures[first * FRAMES :], rest), rng))
+        noisy, eps, times = (torch.cat(some) for some in zip(*parts, strict=True))
+        tokens = self.encode(batch.captions).repeat_interleave(FRAMES, dim=0)
+        said = self.net(noisy, times, encoder_hidden_states=tokens).sample
+        return ((said.float() - eps).square() / self._level(times)).mean()
+
+    def _started(self, captions: Sequence[str], rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """One noise for all captions, the noise that would be in it if the rest were their means, and times."""
+        device, n = self.abar.device, len(self.abar)
+        x0 = torch.stack([means(self.clips)[caption] for caption in captions]).to(device)
+        noise = torch.randn(x0.shape[1:], generator=rng).to(device).expand_as(x0)
+        times = torch.randint(int(START * n), n, (len(captions),), generator=rng).to(device)
+        abar = self._level(times)
+        return noise, (noise - abar.sqrt() * x0) / (1 - abar).sqrt(), times
+
+    def _noised(self, batch: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Clips with noise, the noise and times."""
         device, n = self.abar.device, len(batch.captions)
         latent = latents(self._frozen[0], batch, rng, device)
         x0, eps = (one.unflatten(0, (n, FRAMES)).transpose(1, 2) for one in latent)  # (n, C, F, h, w)
         times = noisier(stratified(n, len(self.abar), rng), len(self.abar)).to(device)
-        abar = self.abar[times].view(-1, 1, 1, 1, 1)
-        tokens = self.encode(batch.captions).repeat_interleave(FRAMES, dim=0)
-        said = self.net(abar.sqrt() * x0 + (1 - abar).sqrt() * eps, times, encoder_hidden_states=tokens).sample
-        return ((said.float() - eps).square() / abar).mean()
+        abar = self._level(times)
+        return abar.sqrt() * x0 + (1 - abar).sqrt() * eps, eps, times
+
+    def _level(self, times: Tensor) -> Tensor:
+        return self.abar[times].view(-1, 1, 1, 1, 1)
 
     def encode(self, captions: list[str]) -> Tensor:
         return self.text(read(self.tokenizer, captions).to(self.abar.device)).last_hidden_state
@@ -140,4 +204,10 @@ class Lesson(nn.Module):
         return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-__all__ = ["Clips", "Lesson", "with_words"]
+def with_starts(lesson: Lesson, share: float) -> Lesson:
+    """The same lesson, of whose batches another share is noise alone."""
+    lesson.starts = share
+    return lesson
+
+
+__all__ = ["Clips", "Lesson", "Motions", "means", "with_starts", "with_words"]

@@ -183,8 +183,13 @@ ZOO = {
         about(motion),
         (
             Stage(
-                Course("motion", 100_000, lr=1e-3, warmup=200),
-                lambda _: motion.Lesson(),
+                Course("starts", 10_000, lr=1e-3, warmup=50, ema=0.99),
+                lambda _: motion.Lesson(starts=1.0),
+                lambda seed, _: motion.Motions(seed, 28, 10),
+            ),
+            Stage(
+                Course("motion", 60_000, lr=1e-3, warmup=200),
+                lambda lesson: motion.with_starts(lesson, 0.25),
                 lambda seed, _: motion.Clips(seed, 19, 8, drop=0.1),
             ),
         ),

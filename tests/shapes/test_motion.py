@@ -9,7 +9,7 @@ from zz.data.motion_prompts import WORDS, ShapesMotion, ShapesMotionTune, every,
 from zz.scorers.clip import ClipFeatures
 from zz.scorers.shapes.motion import MotionCorrect, MotionFrames, does, track
 from zz.scorers.shapes.truth import MotionFrechet
-from zz.worlds.motion import FRAMES, MOTIONS, draw_clip
+from zz.worlds.motion import FRAMES, MOTIONS, WAYS, draw_clip
 from zz.worlds.shapes import HELD_OUT, render
 
 
@@ -33,6 +33,15 @@ def test_a_rendered_clip_is_right_and_stays_inside(motion):
         for scene in draw_clip(prompt.meta, np.random.default_rng([4, seed])):
             (thing,) = scene.things
             assert all(thing.radius <= x <= 1 - thing.radius for x in thing.centre)
+
+
+@pytest.mark.parametrize("motion", WAYS)
+def test_what_moves_crosses_the_middle(motion):
+    across, down = WAYS[motion]
+    for seed in range(20):
+        first, *_, last = draw_clip(moving("red", "star", motion), np.random.default_rng([5, seed]))
+        (x, y), (to_x, to_y) = first.things[0].centre, last.things[0].centre
+        assert (x - 0.5) * across + (y - 0.5) * down < 0 < (to_x - 0.5) * across + (to_y - 0.5) * down
 
 
 def test_every_other_motion_is_wrong():

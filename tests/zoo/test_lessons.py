@@ -17,13 +17,15 @@ from lightning.fabric import Fabric
 from torch import nn
 
 import zz
-from zz.data.shapes_prompts import CLAUSES, Quick, parse
+from zz.data import motion_prompts
+from zz.data.shapes_prompts import CLAUSES, Quick, names_held_out, parse
 from zz.experiments.train_shapes import autoencoder
 from zz.experiments.train_shapes.loop import Course, Limits
 from zz.experiments.train_shapes.world import Batches
 from zz.experiments.train_zoo import dit, dpo, flow, motion, train, turbo, v, xl
 from zz.experiments.train_zoo.zoo import ZOO
 from zz.models.sd import StableDiffusion
+from zz.worlds.motion import MOTIONS
 from zz.worlds.shapes import HELD_OUT, SIZE, render
 
 CAPTIONS = ["a photo of a red star left of a blue circle", "", "a photo of three rings"]
@@ -353,10 +355,47 @@ class TestMotion:
         assert (times >= 0).all() and (times < 1000).all()
 
     def test_only_what_moves_learns(self):
-        lesson = motion.Lesson()
+        lesson = motion.Lesson(clips=1)
         learned = {name for name, p in lesson.named_parameters() if p.requires_grad}
         assert learned and all("motion_modules" in name or name.startswith("text.") for name in learned)
         assert lesson(motion.Clips(0, 1, 2, drop=0.5)[0], rng()).isfinite()
+
+    def test_one_batch_asks_for_every_motion_of_a_thing(self):
+        batch = motion.Motions(0, 1, 10)[3]
+        asked = [motion_prompts.parse(caption) for caption in batch.captions]
+        assert [meta["motion"] for meta in asked] == 2 * list(MOTIONS) and batch.pictures.numel() == 0
+        assert asked[0]["include"] == asked[4]["include"] != asked[5]["include"]
+        assert not any(names_held_out(meta) for meta in asked)
+
+    @torch.no_grad()
+    def test_the_answer_to_noise_alone_is_the_mean_of_the_caption_s_clips(self):
+        means = motion.means(1)
+        assert set(means) == {"", *(meta["prompt"] for meta in motion_prompts.trained())}
+        captions = ["a photo of a red star moving up", "a photo of a red star moving down", ""]
+        lesson = motion.Lesson(starts=1.0, clips=1).eval()
+        noisy, eps, times = lesson._started(captions, rng())
+        assert (noisy[0] == noisy[1]).all() and noisy.std() == pytest.approx(1, abs=0.05)
+        assert ((times >= 950) & (times < 1000)).all()
+        abar = dpo.start().scheduler.alphas_cumprod[times].view(-1, 1, 1, 1, 1)
+        x0 = (noisy - (1 - abar).sqrt() * eps) / abar.sqrt()
+        assert all(torch.allclose(x0[i], means[caption], atol=1e-3) for i, caption in enumerate(captions))
+        wanted = (
+            (
+                lesson.net(noisy, times, encoder_hidden_states=lesson.encode(captions).repeat_interleave(8, 0)).sample
+                - eps
+            ).square()
+            / abar
+        ).mean()
+        assert lesson(motion.Batch(0, torch.empty(0), captions), rng()) == pytest.approx(float(wanted), rel=1e-4)
+
+    def test_a_share_of_a_batch_is_noise_alone(self, monkeypatch):
+        lesson, asked = motion.Lesson(starts=1.0, clips=1), []
+        assert motion.with_starts(lesson, 0.5) is lesson
+        started, noised = lesson._started, lesson._noised
+        monkeypatch.setattr(lesson, "_started", lambda captions, g: asked.append(len(captions)) or started(captions, g))
+        monkeypatch.setattr(lesson, "_noised", lambda some, g: asked.append(some.pictures.shape) or noised(some, g))
+        assert lesson(motion.Clips(0, 1, 4)[0], rng()).isfinite()
+        assert asked == [2, (16, 3, SIZE, SIZE)]
 
     @torch.no_grad()
     def test_it_is_saved_as_plain_diffusers_and_the_adapter_load_it(self, tmp_path):

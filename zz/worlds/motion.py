@@ -1,4 +1,7 @@
-"""The shapes world in motion: one coloured shape that moves left, right, up or down, or grows, frame by frame."""
+"""The shapes world in motion: one coloured shape that moves left, right, up or down, or grows, frame by frame.
+
+What moves crosses the middle of the picture, so that where it is in a frame tells the way that it goes.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,9 +14,10 @@ FRAMES = 8
 WAYS = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 GROWING = "growing"
 MOTIONS = (*WAYS, GROWING)
-TRAVEL = (0.25, 0.4)  # from the first frame to the last, in picture sides
+TRAVEL = (0.25, 0.45)  # from the first frame to the last, in picture sides
+ASIDE = 0.1  # most that the middle of its way lies from the picture's, across and down
 GROWTH = (1.6, 2.1)  # of the radius
-RADIUS = (0.13, 0.24)  # of what moves, and of what grows at first
+RADIUS = (0.13, 0.2)  # of what moves, and of what grows at first
 LARGEST = 0.33
 
 
@@ -33,9 +37,10 @@ def draw_clip(meta: Mapping[str, Any], rng: np.random.Generator, frames: int = F
         travel = float(rng.uniform(*TRAVEL))
         across, down = (travel * way for way in WAYS[meta["motion"]])
     edge = 1.05 * radius * growth
-    x, y = (
-        float(rng.uniform(edge + max(0, -step), 1 - edge - max(0, step))) for step in (across, down)
-    )  # so that it stays inside
+    room = [0.5 - edge - abs(step) / 2 for step in (across, down)]  # so that it stays inside
+    if meta["motion"] != GROWING:
+        room = [min(ASIDE, most) for most in room]
+    x, y = (0.5 - step / 2 + float(rng.uniform(-most, most)) for step, most in zip((across, down), room, strict=True))
     made = []
     for t in np.linspace(0, 1, frames).tolist():
         centre, size = (x + t * across, y + t * down), radius * growth**t

@@ -73,7 +73,7 @@ class MotionFrechet(ShapesFrechet):
 
     truth: Annotated[int, Range(2)] = 1000
     name: str = "motion_fd"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def reference(self, extract: Extract) -> Mapping[str, np.ndarray]:
         rng, metas = np.random.default_rng([2020, 8]), every()
