@@ -188,7 +188,7 @@ ZOO = {
                 lambda seed, _: motion.Motions(seed, 28, 10),
             ),
             Stage(
-                Course("motion", 60_000, lr=1e-3, warmup=200),
+                Course("motion", 16_000, lr=1e-3, warmup=200),
                 lambda lesson: motion.with_starts(lesson, 0.25),
                 lambda seed, _: motion.Clips(seed, 19, 8, drop=0.1),
             ),
