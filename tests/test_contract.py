@@ -66,6 +66,7 @@ OWN = {  # fields in which options of one class differ, by group; all others are
         *("name", "variant", "prediction_type", "mirrors", "unet", "vae", "size", "steps", "gamma1", "batch_size"),
         "original_size",
         *("text_tokens", "t5", "t5_tokens", "slicing", "licence", "gated", "download_gb", "memory_gb", "frames", "fps"),
+        *("motion_adapter", "beta_schedule"),
     },
     "schedule": {"spacing", "offset", "final", "shift"},
     "dataset": {"name", "texts", "sha256", "size", "licence", "first", "hundred"},  # texts: given here

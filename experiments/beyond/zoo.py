@@ -4,8 +4,11 @@ Each model at the guidance that is best for its standard sampling on held-out pr
 """
 
 from zz.analysis.pages.zoo import ACCURACY, ALIGNMENT, CLAIM, HALF, Subject, view
+from zz.analysis.paper.spec import Column
 from zz.lab.experiment import Experiment, Layout
 
+CLIPS = Column("clips right", "motion_correct", times=100)
+FRAMES = Column("frames right", "motion_frames", times=100)
 MODELS = {
     "shapes": Subject("U-Net, eps", 20, 4),
     "shapes_v": Subject("U-Net, v", 20, 5),
@@ -15,6 +18,7 @@ MODELS = {
     "shapes_dit": Subject("transformer, v", 20, 7),
     "shapes_xl": Subject("U-Net, eps, two texts", 20, 2),
     "shapes_flow": Subject("transformer, flow", 20, 2),
+    "shapes_motion": Subject("clips, eps", 20, 4, CLIPS, FRAMES),
 }
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"
 METHODS = {

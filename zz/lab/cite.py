@@ -22,6 +22,7 @@ OWN = {  # nothing to cite: this project's own, a plain choice, or a class that 
         "model:shapes_flow",
         "model:shapes_xl",
         "model:shapes_dit",
+        "model:shapes_motion",
         "model:shapes_turbo_free",
         "PairGuidance",
         "Guider",
