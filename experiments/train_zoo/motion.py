@@ -52,8 +52,8 @@ class Clips(Batches):
 
 
 @dataclass(frozen=True)
-class Motions(Clips):
-    """Captions alone: each thing in every motion, so that a batch differs in nothing else."""
+class Motions(Batches):
+    """Captions alone: each thing in every motion, so that nothing else differs; `size` is a multiple of 5."""
 
     def __getitem__(self, step: int) -> Batch:
         captions: list[str] = []
