@@ -185,6 +185,17 @@ def test_the_sheet_has_a_column_a_row_and_marks_what_is_right(filled):
     assert contact_sheet([("none", job(LIST, steps=7))], results.store) is None
 
 
+def test_a_long_heading_is_not_cut(filled):
+    """Rows may differ in their last word alone; the longest heading makes room for itself."""
+    results, ours, theirs = filled
+    words = "FreeInit inner=(Standard gamma1=4) iterations=3 order=4 spatial=0.25 temporal=0.25"
+    shown = [(f"{words} T=4", theirs), (f"{words} diffuse=node T=4", ours)]
+    with Image.open(contact_sheet(shown, results.store)) as sheet:
+        dark = np.asarray(sheet.convert("L")) < 100
+    eighth = dark[113:126]
+    assert eighth[:, 334:].any() and not eighth[:, 190:330].any()
+
+
 def test_each_picture_is_scored_by_its_own_prompt(store_path):
     store, one = Store(store_path), job(("a red circle", "a blue star"))
     red = LogOdds().world.means((32, 32))[2]  # the red circle at the top

@@ -12,7 +12,7 @@ from zz.lab.store.store import Store
 from zz.lab.strip import frames
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-PICTURE, LABEL, HEAD, GAP = 136, 190, 84, 8
+PICTURE, LABEL, GAP, LINE = 136, 190, 8, 15
 RIGHT, WRONG = "#0072b2", "#d55e00"  # told apart by colour-blind eyes; the mark says the same
 
 
@@ -42,10 +42,12 @@ def contact_sheet(
         return None
     font = ImageFont.load_default(size=13)
     step = PICTURE + GAP
-    sheet = Image.new("RGB", (LABEL + step * len(columns) + GAP, HEAD + step * len(shown) + GAP), "white")
+    titles = [_wrap(title, 17) for title, _ in columns]
+    head = GAP + LINE * max(5, *map(len, titles)) + 1  # a row is told from others by any of its words
+    sheet = Image.new("RGB", (LABEL + step * len(columns) + GAP, head + step * len(shown) + GAP), "white")
     draw = ImageDraw.Draw(sheet)
-    for c, (title, job) in enumerate(columns):
-        _write(draw, (LABEL + c * step, 6), title, 17, font)
+    for c, (lines, (_, job)) in enumerate(zip(titles, columns, strict=True)):
+        _write(draw, (LABEL + c * step, 6), lines, font)
         for r, one in enumerate(shown):
             clip = frames(store.image(job.cell, one.name), job.model.frames)
             picture = clip[len(clip) // 2]
@@ -53,13 +55,14 @@ def contact_sheet(
             if max(picture.size) < PICTURE:  # small pictures grow by whole pixels
                 times = PICTURE // max(picture.size)
                 picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
-            at = (LABEL + c * step, HEAD + r * step)
+            at = (LABEL + c * step, head + r * step)
             sheet.paste(picture, at)
             right = (verdicts or {}).get(job.id, {}).get(one.name)
             if right is not None:
                 _mark(draw, (at[0] + picture.width, at[1]), right)
     for r, one in enumerate(shown):
-        _write(draw, (8, HEAD + r * step + 4), f"{one.prompt.text}\nseed {one.seed}", 26, font)
+        seed = f"seed {one.seed}"
+        _write(draw, (8, head + r * step + 4), [*_wrap(one.prompt.text, 26)[: PICTURE // LINE - 1], seed], font)
     asked = [job.cell.key for _, job in columns] + [one.name for one in shown]
     name = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     return store.put_sheet(name, sheet)
@@ -76,6 +79,9 @@ def _mark(draw: ImageDraw.ImageDraw, corner: tuple[int, int], right: bool) -> No
         draw.line((x + 14, y + 2, x + 2, y + 14), fill=WRONG, width=3)
 
 
-def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, width: int, font: Font) -> None:
-    lines = [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
-    draw.multiline_text(at, "\n".join(lines[:7]), fill="black", font=font, spacing=2)
+def _wrap(text: str, width: int) -> list[str]:
+    return [part for line in text.split("\n") for part in textwrap.wrap(line, width) or [""]]
+
+
+def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], lines: Sequence[str], font: Font) -> None:
+    draw.multiline_text(at, "\n".join(lines), fill="black", font=font, spacing=2)
