@@ -48,7 +48,7 @@ def same(one, other):
     return replace(one, tflops=0) == replace(other, tflops=0) and one.tflops == pytest.approx(other.tflops, abs=1e-6)
 
 
-@pytest.mark.parametrize("scale", ["smoke", pytest.param("mini", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scale", ["smoke", pytest.param("mini", marks=pytest.mark.ci)])
 def test_every_experiment_of_the_paper_can_be_made_on_what_is_embedded(scale, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name, found in every(scale).items():
@@ -58,7 +58,7 @@ def test_every_experiment_of_the_paper_can_be_made_on_what_is_embedded(scale, mo
             assert asked.plan.images == sum(job.wanted for job in asked.plan.jobs) > 0, name
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_every_experiment_of_the_paper_can_be_counted():
     for name in SCALED:
         found = counted(name)
@@ -96,7 +96,7 @@ def test_what_is_known_of_prompt_sets_is_what_they_have():
         assert get_object(sets[name]._target_).count == known_sets[name]
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize("name", NETWORKS)
 def test_operations_are_counted_anew(name):
     said, network = networks()[name], NETWORKS[name]

@@ -224,14 +224,16 @@ def over_three_unets(pipe_of, lora, scales, noise, nodes, gammas, inversion, lay
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("inversion", ["exact", "ref_0_22"])
 @pytest.mark.parametrize(
-    ("layers", "gammas"),
+    ("inversion", "layers", "gammas"),
     [
-        ("network", (5.5, 5.5, 1.0)),
-        pytest.param("all", (5.5, 5.5, 5.5), marks=pytest.mark.ci),
-        pytest.param("network", (5.5, 5.5, 0.0), marks=pytest.mark.ci),
-        pytest.param("network", (5.5, 5.5, 5.5), marks=pytest.mark.ci),
+        ("exact", "network", (5.5, 5.5, 1.0)),
+        pytest.param("ref_0_22", "network", (5.5, 5.5, 1.0), marks=pytest.mark.ci),
+        *(
+            pytest.param(inversion, layers, gammas, marks=pytest.mark.ci)
+            for layers, gammas in (("all", (5.5, 5.5, 5.5)), ("network", (5.5, 5.5, 0.0)), ("network", (5.5, 5.5, 5.5)))
+            for inversion in ("exact", "ref_0_22")
+        ),
     ],
 )
 def test_weak_to_strong_by_scale_is_the_loop_over_three_unets(describe, made, inversion, layers, gammas):

@@ -139,6 +139,7 @@ def test_clips_by_standard_sampling_are_those_of_its_own_pipeline(negative):
     assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
 
 
+@pytest.mark.ci
 def test_clips_move_as_they_are_asked_to_in_plain_diffusers():
     prompts = ShapesMotionTune().prompts[:10]
     x_T = starting_noise(range(10), (6, 8, 8, 8))

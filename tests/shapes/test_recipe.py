@@ -188,7 +188,7 @@ def test_the_loss_falls(name, samples, share, fabric, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["autoencoder", "generator"])
+@pytest.mark.parametrize("name", [pytest.param("autoencoder", marks=pytest.mark.ci), "generator"])
 def test_one_command_makes_an_ordinary_pipeline(name, fabric, tmp_path):
     """Stopped once in the given stage, and run again."""
     stopped = run(TOY, tmp_path, fabric, replace(ONCE, deadline=0), final=False)
