@@ -23,8 +23,8 @@ def alone(tmp_path_factory):
     return store
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [pytest.param(2, id="2"), pytest.param(3, id="3", marks=pytest.mark.ci)])
+@pytest.mark.ci
+@pytest.mark.parametrize("workers", [2, 3])
 def test_any_number_of_workers_writes_the_same_files(store_path, alone, workers):
     store = Store(store_path)
     assert run(store, one(), devices=workers, batch_size=4)[0] == 0

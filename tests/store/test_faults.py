@@ -138,7 +138,9 @@ def tear(store, fault, rng):
     return []
 
 
-def check(tmp_path, undisturbed, seed):
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.ci) for seed in range(1, 16))])
+def test_after_any_fault_the_files_are_those_of_an_undisturbed_run(tmp_path, undisturbed, seed):
     store = tmp_path / "store"
     done, words = disturb(store, seed)
     kept = digests(store)
@@ -148,16 +150,3 @@ def check(tmp_path, undisturbed, seed):
     assert digests(store) == undisturbed, done
     lost = [path for path, digest in kept.items() if undisturbed[path] != digest]
     assert not lost or "tear pictures" in done, (done, lost)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
-def test_after_a_fault_the_files_are_those_of_an_undisturbed_run(tmp_path, undisturbed, seed):
-    check(tmp_path, undisturbed, seed)
-
-
-@pytest.mark.ci
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3, 16))
-def test_after_any_of_many_faults(tmp_path, undisturbed, seed):
-    check(tmp_path, undisturbed, seed)

@@ -121,7 +121,7 @@ def test_a_command_that_is_asked_to_end_leaves_no_lease(tmp_path, number):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.ci)])
 def test_a_full_output_does_not_end_a_run(tmp_path, workers):
     with Path("/dev/full").open("w") as full:
         words = [*WORDS[2:4], "model=mixture", "steps=4", "limit=8", f"store={tmp_path}", f"runner.devices={workers}"]

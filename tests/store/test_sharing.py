@@ -26,8 +26,8 @@ def sweep(**fields):
     "solver",
     [
         pytest.param(None, id="ddim"),
-        pytest.param(EulerAncestral(), id="euler_ancestral", marks=pytest.mark.slow),
-        pytest.param(DPMpp2M(), id="dpmpp_2m", marks=pytest.mark.slow),
+        pytest.param(EulerAncestral(), id="euler_ancestral", marks=pytest.mark.ci),
+        pytest.param(DPMpp2M(), id="dpmpp_2m", marks=pytest.mark.ci),
     ],
 )
 def test_a_sweep_over_lambda_shares_its_beginnings_and_moves_no_bit(store_path, tmp_path, solver):
@@ -59,7 +59,7 @@ def test_the_plan_knows_what_will_be_shared(store_path):
     assert (alone.predictions, alone.evals, alone.saved) == (3 * 1100, 3 * 1925, (0, 0))
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_several_workers_share_too(store_path, tmp_path):
     jobs = [many(steps=10, sampler=Zigzag(2.0, 0.0, n)) for n in (0, 3, 9)]
     one, two = Store(store_path), Store(tmp_path / "two")

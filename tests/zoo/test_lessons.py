@@ -312,6 +312,7 @@ class TestOneCommand:
         assert "4_steps: 8 samples" in card and "unet/diffusion_pytorch_model.safetensors: " in card
         assert json.loads((tmp_path / "whole/report.json").read_text())["best"] in (1.0, 3.0)
 
+    @pytest.mark.ci
     def test_what_learns_is_compiled_and_pictures_are_drawn_without(self, tmp_path, monkeypatch):
         asked, graphs = [], []
         probe = torch.compile(lambda x: x + 1, backend=lambda graph, _: graphs.append(graph) or graph.forward)
