@@ -19,6 +19,8 @@ import zz.table
 from zz.cli.compose import cells, composed
 from zz.cli.conf import conf_dir
 from zz.cli.experiment import split
+from zz.lab.packed import opened
+from zz.lab.results import Results
 from zz.lab.store.manifest import find
 from zz.lab.store.store import Store
 
@@ -295,6 +297,22 @@ def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, stor
     assert cli(*words)[0] == 0
     table = cli("name=small", MINE, command=zz.table)[1]
     assert "standard (4)" in table and cli("name=small", MINE, f"store={archive}", command=zz.table)[1] == table
+
+
+def test_a_part_of_another_precision_joins_the_rest(cli, store_path, tmp_path):
+    words, archive = ["experiment=small", MINE, "model=shapes", "limit=2", "scorers=[cleanliness]"], "all.tar.xz"
+    words += ["controls=[standard,guidance_matched]"]
+    for part, precision in (("sampler=zigzag", "32"), ("sampler=standard", "bf16"), ("sampler=zigzag", "32")):
+        shutil.rmtree(store_path, ignore_errors=True)
+        code, _, err = cli(*words, f"only=[{part}]", f"runner.precision={precision}")
+        assert code == 0, err
+        code, _, err = cli("name=small", f"out={tmp_path / archive}", "allow_partial=true", command=zz.export)
+        assert code == 0, err
+    results = Results(one := opened(tmp_path / archive), find(one, "small"))
+    made = {row.title: one.cell(row.cell)[0].ledger["precision"] for row in results.manifest.rows}
+    assert all(map(results.complete, results.manifest.rows)) and set(made.values()) == {"32", "bf16"}
+    zigzag = next(row for row in results.manifest.rows if row.title.startswith("Zigzag"))
+    assert [role for role, _ in results.manifest.controls_of(zigzag)] == ["standard", "guidance_matched"]
 
 
 @pytest.mark.parametrize(

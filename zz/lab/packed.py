@@ -9,13 +9,14 @@ import json
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from zz.lab.results import Results
 from zz.lab.store.atomic import StoreError, clear_errors, replacing
-from zz.lab.store.manifest import Row, find, put
+from zz.lab.store.manifest import Manifest, Row, find, merged, names, put
 from zz.lab.store.records import TOLD, save_arrays
 from zz.lab.store.store import Store
 
@@ -23,21 +24,25 @@ SUFFIX = ".tar.xz"
 EARLY = 5  # steps of a map that are kept: of attention, early ones are looked at
 
 
-def pack(store: Store, names: Sequence[str], out: Path) -> int:
-    """Write the numbers of these manifests, adding them to those that the archive holds; return its size in bytes."""
+def pack(store: Store, ids: Sequence[str], out: Path) -> int:
+    """Write the numbers of these manifests, adding them to those that the archive holds; return its size in bytes.
+
+    ids: of manifests, or their names
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         if out.is_file():
             unpack(out, root)
-        for name in names:
-            results = Results(store, find(store, name))
+        for id in ids:
+            results = Results(store, find(store, id))
             for row in results.manifest.rows:
                 _take(results, row, root)
             study = f"study-{results.manifest.name}.json"
             _copy(store.root / "sets" / study, root / "sets" / study)
-            for old in (root / "manifests").glob(f"{results.manifest.name}-????????.json"):
+            whole = _joined(results, Store(root))
+            for old in (root / "manifests").glob(f"{whole.name}-????????.json"):
                 old.unlink()
-            put(Store(root), results.manifest)
+            put(Store(root), whole)
         with clear_errors(out), replacing(out) as temporary, tarfile.open(temporary, "w:xz", preset=9) as archive:
             for path in sorted(p for p in root.rglob("*") if p.is_file()):
                 archive.add(path, path.relative_to(root).as_posix(), filter=_plain)
@@ -65,6 +70,36 @@ def opened(archive: Path) -> Store:
 _held: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process ends
 
 
+def _joined(results: Results, held: Store) -> Manifest:
+    """The rows of a store; those that it has nothing of as the archive has them, if it does.
+
+    They are other rows where that part was made at another precision.
+    """
+    asked, known = results.manifest, [name for name in names(held) if name.rpartition("-")[0] == results.manifest.name]
+    if not known:
+        return asked
+    before, others = Results(held, find(held, known[0])), dict[str, Row]()
+    there = {_called(row): row for row in before.manifest.rows if row.role == "asked" and before.there(row)}
+    for row in asked.rows:
+        other = there.get(_called(row)) if row.role == "asked" else None
+        if other and other.id != row.id and not results.there(row):
+            others[row.id] = other
+    rows = list[Row]()
+    for row in asked.rows:
+        rest = tuple(pair for pair in row.controls if pair[0] not in others)
+        if row.id in others:
+            rows.append(others[row.id])
+        elif row.role == "asked" or rest or not row.controls:
+            rows.append(replace(row, controls=rest))
+    for other in others.values():
+        rows += (control for _, control in before.manifest.controls_of(other))
+    return replace(asked, rows=merged(rows))
+
+
+def _called(row: Row) -> tuple[str, ...]:
+    return row.labels or (row.title, row.prompts)
+
+
 def _take(results: Results, row: Row, root: Path) -> None:
     """Copy what a row's tables read, where there is anything that is not there already."""
     store, cell = results.store, results.store.cell(row.cell)[0]
@@ -81,8 +116,8 @@ def _take(results: Results, row: Row, root: Path) -> None:
         _small(path, there / path.relative_to(here))
     known = there / TOLD
     told = json.loads(known.read_text(encoding="utf-8")) if known.is_file() else {"pictures": [], "sets": {}}
-    names = results.prompts(row).names(row.wanted)
-    told["pictures"] = sorted({*told["pictures"], *store.known(cell, names)})
+    wanted = results.prompts(row).names(row.wanted)
+    told["pictures"] = sorted({*told["pictures"], *store.known(cell, wanted)})
     told["seconds"] = results.seconds(row)
     told["sets"][row.id] = dict(_sets(results, row))
     known.parent.mkdir(parents=True, exist_ok=True)
