@@ -15,6 +15,7 @@ from zz.experiments.beyond import zoo
 from zz.lab.results import Results
 from zz.lab.scoring.names import identity, score_name
 from zz.lab.store.store import Store
+from zz.models.sd import StableDiffusion
 from zz.scorers.shapes.scorers import ShapesAlignment, ShapesCorrect
 
 N = 60
@@ -37,10 +38,11 @@ RIGHT = {  # how many of the 60 are right, from the first on
 def shown(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("zoo") / "store")
     asked, labels, control_of, right, unsaid = [], {}, {}, {}, set()
-    for steps, model in ((4, "one"), (5, "two")):
-        ours = job(LIST, steps=steps, sampler=Zigzag(2.0, 0.0))
+    half = {"model": StableDiffusion("zz:shapes"), "precision": "bf16"}
+    for steps, model, more in ((4, "one", half), (5, "two", {})):
+        ours = job(LIST, steps=steps, sampler=Zigzag(2.0, 0.0), **more)
         others = {HALF: Zigzag(1.0, 0.0), "resampling": Resampling(2.0)}
-        made = {name: job(LIST, steps=steps, sampler=sampler) for name, sampler in others.items()}
+        made = {name: job(LIST, steps=steps, sampler=sampler, **more) for name, sampler in others.items()}
         labels |= {one.id: f"{model} | {steps} | {name}" for name, one in {"zigzag": ours, **made}.items()}
         controls = ours.controls(CONTROLS)
         control_of |= {one.id: (ours.id, role) for role, one in controls.items()}
@@ -90,6 +92,10 @@ def test_the_sentence_names_them(shown):
     more = "Zigzag is more than the guidance that it amounts to on one, T = 4, less on two, T = 5. It is worth its"
     assert shown.claim.startswith(more)
     assert "undecided on 1 of 2" in shown.claim
+
+
+def test_a_model_at_another_precision_is_named(shown):
+    assert shown.notes[-1] == "networks at precision bf16: one; the others in float32"
 
 
 def test_the_other_methods_stand_beside_it_with_their_cost(shown):
