@@ -71,9 +71,9 @@ _held: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process e
 
 
 def _joined(results: Results, held: Store) -> Manifest:
-    """The rows of a store; those that it has nothing of as the archive has them, if it does.
+    """The rows of a store; where the archive has more of what a row is called, that one.
 
-    They are other rows where that part was made at another precision.
+    They are two rows where that part was made at another precision.
     """
     asked, known = results.manifest, [name for name in names(held) if name.rpartition("-")[0] == results.manifest.name]
     if not known:
@@ -82,7 +82,7 @@ def _joined(results: Results, held: Store) -> Manifest:
     there = {_called(row): row for row in before.manifest.rows if row.role == "asked" and before.there(row)}
     for row in asked.rows:
         other = there.get(_called(row)) if row.role == "asked" else None
-        if other and other.id != row.id and not results.there(row):
+        if other and other.id != row.id and results.there(row) < before.there(other):
             others[row.id] = other
     rows = list[Row]()
     for row in asked.rows:
