@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from zz.analysis.paper.claims import Judged, Order, judged, order
 from zz.analysis.paper.spec import Column
+from zz.analysis.precision import precisions
 from zz.lab.results import Results
 from zz.lab.store.manifest import Row
 from zz.lab.view import CONTRADICTED, HOLDS, NOT_RUN, UNDECIDED, Table, Value, Verdict, View
@@ -43,6 +44,7 @@ def view(results: Results, settings: Mapping[str, Sequence[str]]) -> View:
         "each method at the scale that is best for it on `shapes_tune` (experiment=later_tuning)",
         "accuracy: percent right; differences are paired, in points, with 95 % intervals; p by McNemar's test, "
         "corrected by Holm's method over the lines of a column",
+        *precisions(results, {where: row for (where, _), row in rows.items()}),
     )
     tables = tuple(_equal(results, where, rows, against) for where in settings if any(one == where for one, _ in rows))
     lacking = [place for place in asked if place not in rows]
@@ -61,7 +63,7 @@ def tuned(results: Results, settings: Mapping[str, Mapping[str, Sequence[str]]])
 
     settings: as in `view`, with the scales that were tried of each method
     """
-    tables = []
+    tables, shown = [], dict[str, Row]()
     for where, scales in settings.items():
         lines = []
         for name, tried in scales.items():
@@ -70,12 +72,16 @@ def tuned(results: Results, settings: Mapping[str, Mapping[str, Sequence[str]]])
             soft = {one: results.mean(row, ALIGNMENT.scorer).value for one, row in found.items()}
             by_rank = sorted(means, key=lambda one: (-means[one].value, -soft[one]))
             if by_rank:
+                shown[where] = found[by_rank[0]]
                 others = ", ".join(f"{one}: {100 * means[one].value:.1f}" for one in by_rank[1:])
                 lines.append((name, by_rank[0], f"{100 * means[by_rank[0]].value:.1f}", others))
         if lines:
             head = ("method", "best", "accuracy, %", "others, %")
             tables.append(Table(f"{where} evaluations a picture", head, tuple(lines)))
-    return View("Scales of what came after", "The scale of each method that is best on prompts apart.", tuple(tables))
+    said = {f"{row.dataset}, the first {row.wanted} prompts" for row in shown.values()}
+    notes = (*(f"on {one}, which no comparison uses" for one in sorted(said)), *precisions(results, shown))
+    what = "The scale of each method that is best on prompts apart."
+    return View("Scales of what came after", what, tuple(tables), notes=notes)
 
 
 def _scored(results: Results, label: str) -> Row | None:

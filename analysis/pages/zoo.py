@@ -10,6 +10,7 @@ from zz.analysis.decompose import Parts, parts
 from zz.analysis.paper.claims import Judged, Order, judged, order
 from zz.analysis.paper.spec import Column
 from zz.analysis.plots import forest
+from zz.analysis.precision import precisions
 from zz.lab.results import Results
 from zz.lab.stats import Interval
 from zz.lab.store.manifest import Row
@@ -86,7 +87,7 @@ def view(results: Results, models: Mapping[str, Subject], methods: Sequence[str]
         "accuracy: percent right; differences are paired, in points, with 95 % intervals; p by McNemar's test, "
         "corrected by Holm's method over the models and T of a question",
         "all prompts at a model's own T, 200 at others",
-        *_precisions(results, places),
+        *precisions(results, {place.model: place.zigzag for place in places}),
     )
     tables = (_made_of(results, places, answers), _against(places, answers), _methods(results, places, methods))
     branches = [
@@ -97,16 +98,6 @@ def view(results: Results, models: Mapping[str, Subject], methods: Sequence[str]
     caption = "Accuracy of zigzag over standard sampling, by architecture and T: gain, guidance's part, the rest"
     figures = (Figure("made-of", caption, lambda out: forest.draw(branches, out)),) if branches else ()
     return View("The zoo", sentence(places, answers), tables, _verdicts(places, answers, lacking), figures, notes)
-
-
-def _precisions(results: Results, places: Sequence[Place]) -> Iterator[str]:
-    """Which models were not run in float32, if any: parts of the experiment may be made on different machines."""
-    found: dict[str, dict[str, None]] = {}
-    for place in places:
-        found.setdefault(results.store.cell(place.zigzag.cell)[0].ledger["precision"], {})[place.model] = None
-    for precision, models in found.items():
-        if precision != "32":
-            yield f"networks at precision {precision}: {', '.join(models)}; the others in float32"
 
 
 def _answers(results: Results, places: Sequence[Place]) -> dict[tuple[str, str], Judged]:

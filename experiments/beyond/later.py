@@ -18,6 +18,7 @@ COMMON = "scorers=[shapes_correct,shapes_strict,shapes_alignment,shapes_similari
 CONTROLS = "controls=[standard,guidance_matched,compute_matched_predictions,compute_matched_evals,e_cfg]"
 CFG = tuple(f"gamma1={gamma:g}" for gamma in (1.5, 2, 3, 4, 6))
 WIDE = (*CFG, "gamma1=8", "gamma1=12")  # of methods that temper guidance, or add to it
+WIDER = (*WIDE, "gamma1=16", "gamma1=24")
 PLUS = tuple(f"gamma1={gamma:g}" for gamma in (0.2, 0.4, 0.6, 0.8, 1))
 BACK = tuple(f"gamma1={gamma:g}" for gamma in (1, 1.5, 2, 3, 4))  # of methods that go there and back
 FORESIGHT = tuple(f"gamma1={gamma:g} sampler.scale={scale:g}" for gamma in (1.5, 3, 5.5) for scale in (0.3, 0.6, 1))
@@ -69,9 +70,9 @@ METHODS = {
     "CFG-Zero*": Method("sampler=standard guidance=cfg_zero_star", (20, 50), CFG),
     "TCFG": Method("sampler=standard guidance=tcfg", (20, 50), WIDE, flow="guidance.output=velocity"),
     "FDG": Method("sampler=standard guidance=fdg", (20, 50), WIDE),
-    "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), WIDE),
+    "MAMBO-G": Method("sampler=standard guidance=mambo", (20, 50), WIDER),
     "zigzag, APG": Method("sampler=zigzag guidance=apg guidance.momentum=0", (7, 17), BACK),
-    "autoguidance": Method("sampler=standard guidance=autoguidance weak.model.unet=null", (20, 50), WIDE, of=TUNED),
+    "autoguidance": Method("sampler=standard guidance=autoguidance weak.model.unet=null", (20, 50), WIDER, of=TUNED),
     "W2SD": Method(
         "sampler=reflection weak.model.unet=null", (7, 17), tuple(f"{one} gamma2={one[7:]}" for one in BACK), of=TUNED
     ),

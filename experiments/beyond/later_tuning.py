@@ -13,7 +13,7 @@ EXPERIMENT = Experiment(
         for name, method in methods.items()
         for scale in method.scales
     ),
-    cost="about an hour on two CPU cores with runner.precision=bf16",
+    cost="an hour and a half of one CPU core with runner.precision=bf16",
     layout=Layout(scores=("shapes_correct", "shapes_alignment")),
     view=lambda results: tuned(
         results, {where: {name: m.scales for name, m in methods.items()} for where, methods in asked().items()}

@@ -113,5 +113,7 @@ def test_nothing_run_says_so(results):
 
 
 def test_the_best_scale_is_named_first(results):
-    (table,) = tuned(results, {"it, 40": {"CFG": tuple(RIGHT)}}).tables
+    shown = tuned(results, {"it, 40": {"CFG": tuple(RIGHT)}})
+    (table,) = shown.tables
+    assert shown.notes == (f"on inline, the first {N} prompts, which no comparison uses",), "in float32"
     assert table.lines == (("CFG", "zigzag", "66.7", "FSG: 66.7, CFG: 33.3, FSG, as run: 8.3"),)
