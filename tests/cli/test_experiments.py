@@ -300,19 +300,26 @@ def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, stor
 
 
 def test_a_part_of_another_precision_joins_the_rest(cli, store_path, tmp_path):
-    words, archive = ["experiment=small", MINE, "model=shapes", "limit=2", "scorers=[cleanliness]"], "all.tar.xz"
-    words += ["controls=[standard,guidance_matched]"]
-    for part, precision in (("sampler=zigzag", "32"), ("sampler=standard", "bf16"), ("sampler=zigzag", "32")):
+    """But not one that differs in more than that."""
+    words = ["experiment=small", MINE, "model=shapes", "limit=2", "scorers=[cleanliness]"]
+    archive = tmp_path / "all.tar.xz"
+
+    def held(part, *more):
         shutil.rmtree(store_path, ignore_errors=True)
-        code, _, err = cli(*words, f"only=[{part}]", f"runner.precision={precision}")
+        code, _, err = cli(*words, "controls=[standard,guidance_matched]", f"only=[{part}]", *more)
         assert code == 0, err
-        code, _, err = cli("name=small", f"out={tmp_path / archive}", "allow_partial=true", command=zz.export)
+        code, _, err = cli("name=small", f"out={archive}", "allow_partial=true", command=zz.export)
         assert code == 0, err
-    results = Results(one := opened(tmp_path / archive), find(one, "small"))
-    made = {row.title: one.cell(row.cell)[0].ledger["precision"] for row in results.manifest.rows}
+        return Results(one := opened(archive), find(one, "small"))
+
+    for part, precision in (("sampler=zigzag", "32"), ("sampler=standard", "bf16"), ("sampler=zigzag", "32")):
+        results = held(part, f"runner.precision={precision}")
+    made = {row.title: results.store.cell(row.cell)[0].ledger["precision"] for row in results.manifest.rows}
     assert all(map(results.complete, results.manifest.rows)) and set(made.values()) == {"32", "bf16"}
     zigzag = next(row for row in results.manifest.rows if row.title.startswith("Zigzag"))
     assert [role for role, _ in results.manifest.controls_of(zigzag)] == ["standard", "guidance_matched"]
+    results = held("sampler=zigzag", "gamma1=3")
+    assert {row.title.partition(" ")[0] for row in results.manifest.rows if not results.there(row)} == {"Standard"}
 
 
 @pytest.mark.parametrize(

@@ -71,17 +71,17 @@ _held: list[tempfile.TemporaryDirectory[str]] = []  # removed when the process e
 
 
 def _joined(results: Results, held: Store) -> Manifest:
-    """The rows of a store; where the archive has more of what a row is called, that one.
+    """The rows of a store; where the archive has more pictures of a row at another precision, that one.
 
-    They are two rows where that part was made at another precision.
+    Parts of an experiment may be made on machines of which each is fastest at its own.
     """
     asked, known = results.manifest, [name for name in names(held) if name.rpartition("-")[0] == results.manifest.name]
     if not known:
         return asked
     before, others = Results(held, find(held, known[0])), dict[str, Row]()
-    there = {_called(row): row for row in before.manifest.rows if row.role == "asked" and before.there(row)}
+    there = {_but_precision(before, row): row for row in before.manifest.rows if row.role == "asked"}
     for row in asked.rows:
-        other = there.get(_called(row)) if row.role == "asked" else None
+        other = there.get(_but_precision(results, row)) if row.role == "asked" else None
         if other and other.id != row.id and results.there(row) < before.there(other):
             others[row.id] = other
     rows = list[Row]()
@@ -96,8 +96,10 @@ def _joined(results: Results, held: Store) -> Manifest:
     return replace(asked, rows=merged(rows))
 
 
-def _called(row: Row) -> tuple[str, ...]:
-    return row.labels or (row.title, row.prompts)
+def _but_precision(results: Results, row: Row) -> str:
+    """What a row is of, but for the precision of its networks."""
+    ledger = {**results.store.cell(row.cell)[0].ledger, "precision": None}
+    return json.dumps([ledger, row.prompts, row.wanted, row.repeats], sort_keys=True)
 
 
 def _take(results: Results, row: Row, root: Path) -> None:
