@@ -299,6 +299,17 @@ def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, stor
     assert "standard (4)" in table and cli("name=small", MINE, f"store={archive}", command=zz.table)[1] == table
 
 
+def test_a_sheet_says_of_its_columns_only_what_tells_them_apart(cli, tmp_path, monkeypatch):
+    sizes = EXPERIMENT.replace('"sampler=standard,zigzag steps=4"', '"sampler=standard,zigzag steps=4 size=16,24"')
+    (tmp_path / "lib" / "mine" / "experiments" / "sizes.py").write_text(sizes)
+    heads = []
+    monkeypatch.setattr("zz.cli.finish.contact_sheet", lambda columns, *_, **__: heads.append([h for h, _ in columns]))
+    for more in ([], ["only=[size=16]"]):
+        assert cli("experiment=sizes", MINE, "limit=1", *more)[0] == 0
+    assert all("size=" in head for head in heads[0][:4]), heads
+    assert len(heads[1]) == 2 and not any("size=" in head for head in heads[1])
+
+
 def test_a_part_of_another_precision_joins_the_rest(cli, store_path, tmp_path):
     """But not one that differs in more than that."""
     words = ["experiment=small", MINE, "model=shapes", "limit=2", "scorers=[cleanliness]"]

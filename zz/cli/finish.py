@@ -1,5 +1,6 @@
 """What follows when pictures are there: scores, set metrics, tables, the contact sheet."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from zz.cli.request import Request, with_known_controls
 from zz.cli.terminal.console import warn
 from zz.cli.terminal.progress import Bar
 from zz.cli.terminal.tables import show_cells, show_comparisons, show_verdicts
+from zz.lab.cell import titles
 from zz.lab.cluster import Shard
 from zz.lab.job import Job
 from zz.lab.plan import merged
@@ -141,8 +143,13 @@ def _columns(asked: Request) -> list[tuple[str, Job]]:
         for one in (job.controls(("standard",)).get("standard"), job):
             if one is not None:
                 shown.setdefault(one.id, one)
-    title = {row.id: row.title for row in asked.manifest.rows}
-    return [(title.get(job.id) or job.cell.title, job) for job in shown.values()]
+    here = titles([job.cell for job in shown.values()])  # of other rows of the run less would be alike
+    one_cell = Counter(job.cell.key for job in shown.values())
+    said = {row.id: row.title for row in asked.manifest.rows}
+    return [
+        (here[job.cell.key] if one_cell[job.cell.key] == 1 else said.get(job.id) or job.cell.title, job)
+        for job in shown.values()
+    ]
 
 
 def _verdicts(asked: Request) -> dict[str, Mapping[str, bool]]:
