@@ -47,12 +47,11 @@ def view(results: Results, settings: Mapping[str, Sequence[str]]) -> View:
         *precisions(results, {where: row for (where, _), row in rows.items()}),
     )
     tables = tuple(_equal(results, where, rows, against) for where in settings if any(one == where for one, _ in rows))
-    lacking = [place for place in asked if place not in rows]
     return View(
         "What came after, at equal evaluations",
         _sentence(rows, against),
         (*tables, _against_controls(rows, own)),
-        _verdicts(against, lacking),
+        _verdicts(against, asked),
         (),
         notes,
     )
@@ -155,15 +154,20 @@ def _sentence(rows: Mapping[Place, Row], against: Mapping[str, Mapping[Place, Ju
     return " ".join(said)
 
 
-def _verdicts(against: Mapping[str, Mapping[Place, Judged]], lacking: Sequence[Place]) -> tuple[Verdict, ...]:
+def _verdicts(against: Mapping[str, Mapping[Place, Judged]], asked: Sequence[Place]) -> tuple[Verdict, ...]:
     found = []
-    for other, judgements in against.items():
-        for (where, name), one in judgements.items():
-            if other == PLAIN or name.startswith("FSG"):
-                d = one.order.difference
-                evidence = f"{d.value:+.1f} [{d.low:+.1f}, {d.high:+.1f}] points, n = {one.order.n}, p {one.p:.3f}"
-                found.append(Verdict(f"{where} evaluations: {name} more than {other}", one.status, evidence, True))
-    return (*found, *(Verdict(f"{where} evaluations: {name} more than {PLAIN}", NOT_RUN) for where, name in lacking))
+    for other in (PLAIN, ZIGZAG):
+        for where, name in asked:
+            if name == other or (other == ZIGZAG and not name.startswith("FSG")):
+                continue
+            claim = f"{where} evaluations: {name} more than {other}"
+            if (one := against[other].get((where, name))) is None:
+                found.append(Verdict(claim, NOT_RUN))
+                continue
+            d = one.order.difference
+            evidence = f"{d.value:+.1f} [{d.low:+.1f}, {d.high:+.1f}] points, n = {one.order.n}, p {one.p:.3f}"
+            found.append(Verdict(claim, one.status, evidence, True))
+    return tuple(found)
 
 
 __all__ = ["CLAIM", "tuned", "view"]

@@ -103,12 +103,19 @@ def test_methods_stand_against_guidance_and_zigzag(results):
     assert statuses["it, 40 evaluations: FSG more than CFG"] == "holds"
     assert statuses["it, 40 evaluations: FSG, as run more than CFG"] == "contradicted"
     assert statuses["it, 40 evaluations: APG more than CFG"] == "not run"
+    assert len(statuses) == len(shown.verdicts) == 4 + 2, "nothing against itself"
     assert "for as many evaluations: zigzag (it, 40), FSG (it, 40); worse: FSG, as run (it, 40)" in shown.claim
 
 
 def test_nothing_run_says_so(results):
     empty = Results(results.store, replace(results.manifest, rows=()))
     assert view(empty, {"it, 40": ("CFG",)}).claim.endswith("(not run)")
+    lacking = view(empty, {"it, 40": ("CFG", "zigzag", "FSG")}).verdicts
+    assert [one.claim.partition(": ")[2] for one in lacking] == [
+        "zigzag more than CFG",
+        "FSG more than CFG",
+        "FSG more than zigzag",
+    ]
     assert tuned(empty, {"it, 40": {"CFG": ("gamma1=2",)}}).tables == ()
 
 
