@@ -133,7 +133,7 @@ EXPERIMENT = Experiment(
     claim=CLAIM,
     common=COMMON,
     cells=cells(),
-    cost="about an hour on two CPU cores with runner.precision=bf16",
+    cost="about three hours of one CPU core with runner.precision=bf16 (an estimate: it has been run in part)",
     layout=Layout(scores=("shapes_correct", "shapes_alignment"), by="tag"),
     view=lambda results: view(results, {where: tuple(methods) for where, methods in asked().items()}),
 )

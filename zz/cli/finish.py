@@ -143,7 +143,7 @@ def _columns(asked: Request) -> list[tuple[str, Job]]:
         for one in (job.controls(("standard",)).get("standard"), job):
             if one is not None:
                 shown.setdefault(one.id, one)
-    here = titles([job.cell for job in shown.values()])  # of other rows of the run less would be alike
+    here = titles([job.cell for job in shown.values()])  # beside these columns, not all rows of the run
     one_cell = Counter(job.cell.key for job in shown.values())
     said = {row.id: row.title for row in asked.manifest.rows}
     return [
