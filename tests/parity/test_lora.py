@@ -272,7 +272,7 @@ def test_the_layers_of_the_network_alone(describe):
         describe(lora_layers="unet")
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_from_the_command_line(made, tmp_path, monkeypatch, capfd):
     """As docs/models.md has it, and at scales of 0, which are the cell without a LoRA."""
     folder, lora = made("sd")

@@ -134,7 +134,7 @@ def test_semantic_guidance(monkeypatch, blur, size, reduction, T):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sigma", "reach"), [(1.0, 4), (3.0, 15), (9.0, 15)])
+@pytest.mark.parametrize(("sigma", "reach"), [(1.0, 4), (3.0, 15), pytest.param(9.0, 15, marks=pytest.mark.ci)])
 def test_self_attention_guidance(sigma, reach):
     """Where more attention is received than on average, x0 is blurred, noised again and asked for once more."""
     pipe, gamma, scale, T = tiny.ready(tiny.sd()), 3.0, 0.75, 4

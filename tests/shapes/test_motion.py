@@ -114,7 +114,7 @@ def test_bad_input_is_one_message():
         judged(MotionFrames(), [clip], [Prompt("a cat")])
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_the_frechet_distance_grows_with_damage_and_tells_a_still_from_a_clip():
     prompts = ShapesMotion().prompts[:50]
     clips = [filmed(prompt.meta, seed) for seed, prompt in enumerate(prompts)]

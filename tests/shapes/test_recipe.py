@@ -83,7 +83,7 @@ def test_a_batch_is_a_function_of_its_seed_and_number():
     assert again[0].pictures.dtype == torch.uint8 and again[0].pictures.shape == (8, 3, 32, 32)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_pictures_drawn_ahead_by_processes_are_the_same():
     batches = Batches(0, 1, 4, drop=0.5)
     for here, there in zip(batches.between(0, 4), batches.between(0, 4, workers=2), strict=True):

@@ -94,7 +94,7 @@ def test_the_strip_is_what_zz_sample_gives(made):
     assert not np.array_equal(*(np.asarray(f) for f in clip[:2]))
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_two_workers_make_the_same_files(made, store_path):
     assert make(Store(store_path), film(), devices=2) == 0
     assert files(Store(store_path)) == files(made)

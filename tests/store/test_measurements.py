@@ -139,7 +139,7 @@ def test_killed_half_way_and_resumed_is_undisturbed(whole, store_path, after):
         assert before[measurement].items() <= found.items() and found == measured(whole, one, measurement)
 
 
-@pytest.mark.slow
+@pytest.mark.ci
 def test_two_workers_measure_the_same(whole, store_path):
     store, one = Store(store_path), ours()
     assert run(store, one, batch_size=4, devices=2, measured={one.id: ALL})[0] == 0

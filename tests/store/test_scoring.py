@@ -151,8 +151,8 @@ def numbers(store, *metrics):
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.ci)])
+@pytest.mark.ci
+@pytest.mark.parametrize("workers", [2, 3])
 def test_several_workers_score_as_one_does(store, tmp_path, workers):
     alone = Store(tmp_path / "alone")
     run(alone, many())
