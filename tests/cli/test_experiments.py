@@ -283,6 +283,7 @@ def test_hydra_leaves_configs_to_our_launchers_alone(cli):
     assert code == 2 and "steps=" in err and err.count("\n") == 1
 
 
+@pytest.mark.ci
 def test_an_experiment_may_be_made_part_by_part_in_stores_of_their_own(cli, store_path, tmp_path):
     """All of its cells are listed each time, and an archive takes up what each store has."""
     words, archive = ["experiment=small", MINE, "limit=2", "controls=[standard]"], tmp_path / "all.tar.xz"

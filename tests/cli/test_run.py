@@ -106,6 +106,7 @@ def test_baselines_in_the_store_are_compared_with_unasked(cli):
     assert code == 0 and "standard (4)" in out and "guidance_matched" not in out
 
 
+@pytest.mark.ci
 def test_a_control_of_an_earlier_run_is_shown_only_where_it_is_whole(cli):
     """Fewer prompts, or other scores: nothing is said of it, and the table stands without it."""
     assert cli(*FAST, "controls=true")[0] == 0

@@ -183,6 +183,7 @@ def small(saved, monkeypatch, tmp_path):
     return StableDiffusionXL(str(saved / "sdxl"), size=SMALL, npnet=str(tmp_path / "sdxl.pth"))
 
 
+@pytest.mark.ci
 def test_every_way_of_drawing_starts_there(small):
     """SDXL, with other networks on other legs, watched; and a pipeline without one starts from its noise."""
     prompts, noise = ["a red star", "three blue rings"], starting_noise((0, 1), (4, 8, 8))
